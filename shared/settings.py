@@ -1,0 +1,198 @@
+"""What a function is told by its environment: small mix-ins, composed into one model per function.
+
+Every variable is ``MILLRACE_<FIELD>``. A face writes ``class Settings(DatabaseSettings, DoorbellSettings)`` and calls
+``Settings.load()`` at cold start: whatever is missing or wrong is reported at once, by the variables' names. The
+environment is read there and nowhere else. Each field says what it is for, with its bounds; the settings reference in
+``docs`` is made from these models.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "MILLRACE_"
+
+
+class SettingsError(Exception):
+    """The environment lacks what this function needs. The message names every variable and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """Base of every settings model: frozen, prefixed, silent about variables that it does not know."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
+
+    @classmethod
+    def load(cls) -> Self:
+        """This model from the environment, read once per process. Raises :class:`SettingsError`."""
+        return _load(cls)  # type: ignore[return-value]  # functools.cache forgets the type
+
+
+@functools.cache
+def _load(model: type[Settings]) -> Settings:
+    try:
+        return model()
+    except ValidationError as error:
+        lines = []
+        for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+            name = PREFIX + "_".join(str(part) for part in mistake["loc"]).upper()
+            field = model.model_fields.get(str(mistake["loc"][0])) if mistake["loc"] else None
+            said = "is not set" if mistake["type"] == "missing" else mistake["msg"]
+            lines.append(f"  {name}: {said}" + (f" ({field.description})" if field and field.description else ""))
+        # From None: pydantic's own message would show the values, secrets among them.
+        raise SettingsError(f"{model.__module__}.{model.__name__} lacks settings:\n" + "\n".join(lines)) from None
+
+
+def forget() -> None:
+    """Read the environment anew at the next ``load()``; for tests and for the commands that set it themselves."""
+    _load.cache_clear()
+
+
+class DatabaseSettings(Settings):
+    """Where the one Postgres is."""
+
+    database_url: Annotated[
+        SecretStr,
+        Field(
+            description="Postgres as a libpq URL, with the role this function logs in as; through a pooler or direct."
+        ),
+    ]
+    database_deadline_seconds: Annotated[
+        float,
+        Field(
+            default=10.0,
+            gt=0,
+            le=900,
+            description="How long one statement may take before its connection is closed and the caller told to retry.",
+        ),
+    ]
+    database_connect_seconds: Annotated[
+        int, Field(default=5, ge=1, le=60, description="How long opening the connection may take.")
+    ]
+
+
+class MigrationSettings(Settings):
+    """Where migrations go: they need a direct or session address, not the transaction pooler."""
+
+    migration_url: Annotated[
+        SecretStr | None,
+        Field(
+            default=None,
+            description="Address of Postgres for migrations, as the owner; without it MILLRACE_DATABASE_URL is used.",
+        ),
+    ]
+
+
+class DoorbellSettings(Settings):
+    """How sleepers are woken."""
+
+    doorbell: Annotated[
+        str,
+        Field(
+            default="none",
+            pattern=r"^(none|socket:.+|sqs:.+|sqs)$",
+            description="`socket:<directory>` on a laptop, `sqs` on AWS, `none` to leave waking to the tick.",
+        ),
+    ]
+
+
+class IdentitySettings(Settings):
+    """Whose tokens are believed: one of the key set's address and the shared secret must be given."""
+
+    jwt_secret: Annotated[
+        SecretStr | None, Field(default=None, min_length=32, description="Shared secret of HS256 tokens.")
+    ]
+    jwt_jwks_url: Annotated[
+        str | None,
+        Field(
+            default=None, description="Address of the key set (JWKS) that signs the tokens, as Supabase Auth offers it."
+        ),
+    ]
+    jwt_audience: Annotated[str, Field(default="authenticated", description="Audience that a token must name.")]
+    jwt_issuer: Annotated[str | None, Field(default=None, description="Issuer that a token must name, if set.")]
+
+
+class StorageSettings(Settings):
+    """Where objects are."""
+
+    storage: Annotated[
+        str,
+        Field(
+            default="directory:.millrace/objects",
+            pattern=r"^(directory:.+|s3)$",
+            description="`directory:<path>` on a laptop, `s3` on AWS.",
+        ),
+    ]
+    storage_secret: Annotated[
+        SecretStr | None,
+        Field(default=None, min_length=32, description="Key that signs the expiring URLs of a directory store."),
+    ]
+    storage_url: Annotated[
+        str,
+        Field(
+            default="http://127.0.0.1:8787",
+            description="Address under which the signed URLs of a directory store are served.",
+        ),
+    ]
+
+
+class SecretSettings(Settings):
+    """What opens the sealed secrets."""
+
+    secret_key_file: Annotated[
+        Path | None,
+        Field(
+            default=None, description="Key file of the sealed secrets on a laptop: outside the repository, mode 0600."
+        ),
+    ]
+
+
+class LimitSettings(Settings):
+    """How large things may be."""
+
+    body_limit_bytes: Annotated[
+        int,
+        Field(
+            default=1024 * 1024,
+            ge=1024,
+            le=4_000_000,
+            description="Largest request body; a larger one is answered 413.",
+        ),
+    ]
+    payload_inline_bytes: Annotated[
+        int,
+        Field(
+            default=64 * 1024,
+            ge=1024,
+            le=1024 * 1024,
+            description="Largest JSON value kept in a row; a larger one goes to a bucket and the row refers to it.",
+        ),
+    ]
+    payload_limit_bytes: Annotated[
+        int,
+        Field(
+            default=32 * 1024 * 1024,
+            ge=64 * 1024,
+            le=512 * 1024 * 1024,
+            description="Largest JSON value kept at all, in a row or in a bucket.",
+        ),
+    ]
+
+
+class TelemetrySettings(Settings):
+    """What a function says about itself."""
+
+    log_level: Annotated[
+        str,
+        Field(
+            default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$", description="Least level that is logged."
+        ),
+    ]
+    metrics_namespace: Annotated[
+        str, Field(default="Millrace", min_length=1, max_length=255, description="CloudWatch namespace of the metrics.")
+    ]
