@@ -1,0 +1,102 @@
+"""How things look in a terminal: tables, states, durations, values in brief. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import IO, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from infra.cli.exits import Failure
+
+#: Colour and mark of a run's, a step's or a migration's state.
+STATES: dict[str, tuple[str, str]] = {
+    "completed": ("green", "✓"),
+    "applied": ("green", "✓"),
+    "failed": ("red", "✗"),
+    "timed_out": ("red", "✗"),
+    "cancelled": ("yellow", "■"),
+    "in_doubt": ("yellow", "?"),
+    "paused": ("yellow", "‖"),
+    "waiting": ("cyan", "…"),
+    "waiting_for_signal": ("cyan", "…"),
+    "running": ("cyan", "▸"),
+    "pending": ("cyan", "…"),
+    "unknown": ("yellow", "?"),
+}
+
+#: A run in one of these does not change any more.
+FINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """A console on ``file`` (standard output). What is piped is 100 columns wide unless COLUMNS says otherwise."""
+    file = file or sys.stdout
+    width = None if file.isatty() else int(os.environ.get("COLUMNS") or 100)
+    return Console(file=file, width=width, highlight=False, soft_wrap=False)
+
+
+def table(*columns: str, rows: Iterable[Sequence[str | Text]], whole: Sequence[str] = ()) -> Table:
+    """A light table. ``whole`` names the columns that are never cut or wrapped, such as ids."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, no_wrap=column in whole, overflow="ellipsis" if column in whole else "fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def state(name: str) -> Text:
+    """``name`` with its mark, in its colour."""
+    colour, mark = STATES.get(name, ("white", "·"))
+    return Text(f"{mark} {name}", style=colour)
+
+
+def took(milliseconds: float | None) -> str:
+    """A duration as a person says it: ``0.4 ms``, ``12 ms``, ``3.2 s``, ``4 min 10 s``."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def moment(value: str | None) -> str:
+    """An ISO instant as local time, to the second."""
+    if not value:
+        return ""
+    return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def brief(value: Any, limit: int = 60) -> str:
+    """A JSON value on one line of at most ``limit`` characters."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def print_failure(failure: Failure, *, as_json: bool) -> None:
+    """The failure on standard error: as JSON, or as a sentence, each mistake with its path, and the remedy."""
+    if as_json:
+        sys.stderr.write(json.dumps(failure.problem, ensure_ascii=False) + "\n")
+        return
+    screen = console(sys.stderr)
+    screen.print(Text.assemble(("✗ ", "red"), (failure.message, "bold")))
+    for error in failure.errors:
+        where = str(error.get("where") or error.get("path") or "")
+        message = str(error.get("message", ""))
+        screen.print(Text.assemble("  ", (where, "cyan"), ": " if where else "", message))
+    if failure.remedy:
+        screen.print(Text.assemble(("  → ", "green"), failure.remedy))

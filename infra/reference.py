@@ -1,0 +1,211 @@
+"""The parts of the documentation that are made from the code: settings and API. ``make reference`` writes them.
+
+A test compares what stands in ``docs`` with what is made here, so neither can be forgotten.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from shared import settings
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+#: Modules with a FastAPI application ``app``, in the order of the API reference.
+FACES = (
+    "functions.workflow_api.api",
+    "functions.webhook_intake.api",
+    "functions.account.api",
+    "functions.item.api",
+)
+
+SETTINGS_INTRODUCTION = """\
+# Settings
+
+<!-- Made from shared/settings.py by `make reference`: change it there. -->
+
+A function reads its settings from the environment once, when it starts. If one is missing or out of bounds, it stops and
+names every such variable at once. The local stack sets them all itself, so on your own machine you need none.
+
+An empty variable counts as unset. Values marked secret are never logged.
+"""
+
+API_INTRODUCTION = """\
+# API
+
+<!-- Made from the OpenAPI documents of the HTTP functions by `make reference`: change it there. -->
+
+Every route is under the address that `make dev` prints. Send `Authorization: Bearer <token>`: a token of your Supabase
+project, or one of the platform's own (`mr_…`, see [Command line](cli.md#token)). Where none is needed, the route says so.
+
+What goes wrong is answered with a problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)),
+`application/problem+json`: `type`, `title`, `status`, `detail`, often `remedy` (what to do), and for content that is not
+valid `errors`, a list of `path` and `message`. Something that belongs to somebody else is answered as if it were not
+there (404).
+"""
+
+
+def settings_reference() -> str:
+    """``docs/settings.md``."""
+    parts = [SETTINGS_INTRODUCTION]
+    for model in sorted(settings.Settings.__subclasses__(), key=lambda kind: kind.__name__):
+        if model.__module__ != settings.__name__:
+            continue
+        own = [name for name in model.__annotations__ if name in model.model_fields]
+        title = re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__.removesuffix("Settings"))
+        parts.append(f"\n## {title}\n\n{_paragraph(model.__doc__)}\n")
+        parts += ["\n| variable | default | bounds | what it is |", "|---|---|---|---|"]
+        parts += [_setting(name, model.model_fields[name]) for name in own]
+    return _tidy("\n".join(parts))
+
+
+def _setting(name: str, field: FieldInfo) -> str:
+    default = "required" if field.default is PydanticUndefined else "unset" if field.default is None else None
+    if default is None:
+        value = field.default
+        default = f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else "empty"
+    secret = " Secret." if "SecretStr" in str(field.annotation) else ""
+    description = (field.description or "").rstrip(".")
+    return f"| `{settings.PREFIX}{name.upper()}` | {default} | {_bounds(field)} | {_cell(description)}.{secret} |"
+
+
+def _bounds(field: FieldInfo) -> str:
+    said = []
+    for rule in field.metadata:
+        match rule:
+            case Ge(ge=low):
+                said.append(f"≥ {low}")
+            case Gt(gt=low):
+                said.append(f"> {low}")
+            case Le(le=high):
+                said.append(f"≤ {high}")
+            case Lt(lt=high):
+                said.append(f"< {high}")
+            case MinLen(min_length=least):
+                said.append(f"≥ {least} characters")
+            case MaxLen(max_length=most):
+                said.append(f"≤ {most} characters")
+            case _:  # of the patterns only a plain choice of words says something to a reader
+                if choice := re.fullmatch(r"\^\(([\w|-]+)\)\$", str(getattr(rule, "pattern", ""))):
+                    said.append(", ".join(f"`{word}`" for word in choice[1].split("|")))
+    return ", ".join(said)
+
+
+def api_reference() -> str:
+    """``docs/api.md``."""
+    parts = [API_INTRODUCTION]
+    for name in FACES:
+        module = importlib.import_module(name)
+        document = module.app.openapi()
+        parts.append(f"\n## {document['info']['title']}\n")
+        if described := document["info"].get("description"):
+            parts.append(f"{described.strip()}\n")
+        for path, method, operation in operations(document):
+            parts.append("\n".join(_operation(document, path, method, operation)) + "\n")
+    return _tidy("\n".join(parts))
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every operation of an OpenAPI document: path, METHOD, operation object."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method in ("get", "post", "put", "patch", "delete"):
+                yield path, method.upper(), operation
+
+
+def _operation(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"### {method} `{path}`\n"
+    yield _paragraph(operation.get("description") or operation.get("summary") or "")
+    parameters = [
+        parameter for parameter in operation.get("parameters", []) if parameter["in"] in ("path", "query", "header")
+    ]
+    if parameters:
+        yield "\n| parameter | in | type | what it is |\n|---|---|---|---|"
+        for parameter in parameters:
+            schema = parameter.get("schema", {})
+            said = parameter.get("description") or schema.get("description") or ""
+            if "default" in schema and schema["default"] is not None:
+                said = f"{said} Default `{schema['default']}`.".strip()
+            yield f"| `{parameter['name']}` | {parameter['in']} | {_type(schema)} | {_cell(said)} |"
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        schema = _resolved(document, content.get("schema", {}))
+        if schema.get("properties"):
+            yield f"\nBody (`{media}`):\n"
+            yield from _fields(schema)
+        elif schema:
+            yield f"\nBody: `{media}`."
+    for status, answer in operation.get("responses", {}).items():
+        if not status.startswith("2"):
+            continue
+        schemas = [content.get("schema", {}) for content in answer.get("content", {}).values()]
+        name = _type(schemas[0]) if schemas and schemas[0] else ""
+        yield f"\nAnswers {status}{': ' + name if name else ''}."
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    required = set(schema.get("required", []))
+    yield "| field | type | what it is |\n|---|---|---|"
+    for name, field in schema["properties"].items():
+        said = field.get("description", "")
+        if name in required:
+            said = f"Required. {said}".strip()
+        elif field.get("default") is not None:
+            said = f"{said} Default `{field['default']}`.".strip()
+        yield f"| `{name}` | {_type(field)} | {_cell(said)} |"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A schema in a word or two."""
+    if reference := schema.get("$ref"):
+        return str(reference).rpartition("/")[2]
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return " or ".join(dict.fromkeys(_type(choice) for choice in schema[key]))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    kind = str(schema.get("type", "any"))
+    return {"date-time": "instant", "uuid": "uuid"}.get(str(schema.get("format")), kind)
+
+
+def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    while reference := schema.get("$ref"):
+        schema = document["components"]["schemas"][str(reference).rpartition("/")[2]]
+    return schema
+
+
+def _tidy(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+
+
+def _paragraph(text: str | None) -> str:
+    return "\n".join(line.strip() for line in (text or "").strip().splitlines())
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+#: Page in ``docs`` to what makes it.
+PAGES = {"settings.md": settings_reference, "api.md": api_reference}
+
+
+def main() -> None:
+    """Write the pages."""
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
