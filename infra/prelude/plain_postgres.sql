@@ -1,0 +1,141 @@
+-- What a plain Postgres lacks to behave like Supabase: its roles, their limits, and the schemas `auth` and `storage`.
+--
+-- Run by the cluster's superuser (`supabase_admin`) in each new database, before the migrations; running it again
+-- changes nothing. It is not a migration: on Supabase all of this exists. What it takes care to copy is what bites:
+--   * `postgres`, who runs the migrations, is no superuser: it may create roles and databases and passes by row-level
+--     security, nothing more;
+--   * `auth` belongs to another role, and a role of ours may not call `auth.uid()`;
+--   * what `postgres` creates in `public` is open to anon, authenticated and service_role unless a migration says no.
+-- No extension but `vector`, and that only where the server has it.
+
+do $roles$
+declare
+    wanted record;
+begin
+    for wanted in
+        select *
+        from (values
+            ('postgres', 'login createrole createdb replication bypassrls'),
+            ('anon', 'nologin noinherit'),
+            ('authenticated', 'nologin noinherit'),
+            ('service_role', 'nologin noinherit bypassrls'),
+            ('authenticator', 'login noinherit'),
+            ('supabase_auth_admin', 'login noinherit createrole'),
+            ('supabase_storage_admin', 'login noinherit createrole')
+        ) as role (name, options)
+        where not exists (select from pg_catalog.pg_roles where rolname = role.name)
+    loop
+        -- Databases of one cluster may be prepared at the same time, and roles belong to the cluster.
+        begin
+            execute format('create role %I %s', wanted.name, wanted.options);
+        exception
+            when duplicate_object or unique_violation then null;
+        end;
+    end loop;
+    perform pg_catalog.pg_advisory_xact_lock(hashtext('millrace prelude'));
+    grant anon, authenticated, service_role to authenticator;
+    grant anon, authenticated, service_role, authenticator to postgres with admin option;
+    alter role postgres set timezone = 'UTC';
+    alter role authenticator set timezone = 'UTC';
+    alter role anon set statement_timeout = '3s';
+    alter role authenticated set statement_timeout = '8s';
+    execute format('alter database %I owner to postgres', current_database());
+end
+$roles$;
+
+do $vector$
+begin
+    if exists (select from pg_catalog.pg_available_extensions where name = 'vector') then
+        create schema if not exists extensions;
+        create extension if not exists vector with schema extensions;
+        grant usage on schema extensions to public;
+        execute format('alter database %I set search_path = "$user", public, extensions', current_database());
+    end if;
+end
+$vector$;
+
+grant usage on schema public to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public
+    grant all on tables to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public
+    grant all on functions to anon, authenticated, service_role;
+alter default privileges for role postgres in schema public
+    grant all on sequences to anon, authenticated, service_role;
+
+create schema if not exists auth authorization supabase_auth_admin;
+grant usage on schema auth to anon, authenticated, service_role;
+
+create table if not exists auth.users (
+    id uuid not null primary key,
+    aud varchar(255),
+    role varchar(255),
+    email varchar(255),
+    email_confirmed_at timestamptz,
+    raw_app_meta_data jsonb,
+    raw_user_meta_data jsonb,
+    created_at timestamptz,
+    updated_at timestamptz,
+    deleted_at timestamptz,
+    is_anonymous boolean not null default false
+);
+alter table auth.users owner to supabase_auth_admin;
+alter table auth.users enable row level security;
+
+create or replace function auth.jwt() returns jsonb
+language sql stable as $$
+    select coalesce(
+        nullif(current_setting('request.jwt.claim', true), ''),
+        nullif(current_setting('request.jwt.claims', true), '')
+    )::jsonb
+$$;
+
+create or replace function auth.uid() returns uuid
+language sql stable as $$
+    select coalesce(
+        nullif(current_setting('request.jwt.claim.sub', true), ''),
+        (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')
+    )::uuid
+$$;
+
+alter function auth.jwt() owner to supabase_auth_admin;
+alter function auth.uid() owner to supabase_auth_admin;
+revoke execute on function auth.jwt(), auth.uid() from public;
+grant execute on function auth.jwt(), auth.uid() to anon, authenticated, service_role;
+
+create schema if not exists storage authorization supabase_storage_admin;
+grant usage on schema storage to postgres, anon, authenticated, service_role;
+
+create table if not exists storage.buckets (
+    id text not null primary key,
+    name text not null unique,
+    owner uuid,
+    owner_id text,
+    public boolean default false,
+    avif_autodetection boolean default false,
+    file_size_limit bigint,
+    allowed_mime_types text[],
+    created_at timestamptz default now(),
+    updated_at timestamptz default now()
+);
+
+create table if not exists storage.objects (
+    id uuid not null primary key default gen_random_uuid(),
+    bucket_id text references storage.buckets (id),
+    name text,
+    owner uuid,
+    owner_id text,
+    created_at timestamptz default now(),
+    updated_at timestamptz default now(),
+    last_accessed_at timestamptz default now(),
+    metadata jsonb,
+    user_metadata jsonb,
+    version text,
+    path_tokens text[] generated always as (string_to_array(name, '/')) stored
+);
+
+create unique index if not exists bucketid_objname on storage.objects (bucket_id, name);
+alter table storage.buckets owner to supabase_storage_admin;
+alter table storage.objects owner to supabase_storage_admin;
+alter table storage.buckets enable row level security;
+alter table storage.objects enable row level security;
+grant all on storage.buckets, storage.objects to postgres, anon, authenticated, service_role;
