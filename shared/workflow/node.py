@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +30,8 @@ class NodeConfig(BaseModel):
     """Base of every node's config: unknown keys are mistakes, old names come in as aliases."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    names: ClassVar[tuple[str, ...]] = ()  #: what its expressions may name besides the run: item, index, accumulator
 
 
 class StepContext(Protocol):
@@ -100,14 +102,26 @@ Outcome = Output | Wait | Job | End
 
 
 class StepError(Exception):
-    """The step failed. ``kind`` is its error class, which retry policies match; ``retryable`` is the node's own view."""
+    """The step failed. ``kind`` is its error class, which retry policies match; ``retryable`` is the node's own view.
 
-    def __init__(self, message: str, *, kind: str = "error", retryable: bool = False, output: Json = None) -> None:
+    ``retry_after`` is in seconds: no attempt sooner, for the other side asked so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "error",
+        retryable: bool = False,
+        output: Json = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.kind = kind
         self.retryable = retryable
         self.output = output
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,33 @@
+"""The node types. Importing this package registers them; a new one is a module here and a line below."""
+
+from shared.workflow.nodes import (
+    condition,
+    delay,
+    fail,
+    filter,  # noqa: A004
+    get_variable,
+    map,  # noqa: A004
+    merge,
+    reduce,
+    respond,
+    set_variable,
+    split,
+    switch,
+    trigger,
+)
+
+__all__ = [
+    "condition",
+    "delay",
+    "fail",
+    "filter",
+    "get_variable",
+    "map",
+    "merge",
+    "reduce",
+    "respond",
+    "set_variable",
+    "split",
+    "switch",
+    "trigger",
+]
