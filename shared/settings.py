@@ -184,6 +184,31 @@ class LimitSettings(Settings):
     ]
 
 
+class GraphSettings(Settings):
+    """How large a workflow's graph may be."""
+
+    graph_nodes: Annotated[int, Field(default=500, ge=1, le=10_000, description="Most nodes in one workflow.")]
+    graph_edges: Annotated[int, Field(default=2_000, ge=1, le=40_000, description="Most edges in one workflow.")]
+    graph_bytes: Annotated[
+        int,
+        Field(default=1024 * 1024, ge=1024, le=4_000_000, description="Largest graph, as compact JSON."),
+    ]
+
+
+class NodeSettings(Settings):
+    """What one step of a workflow may take."""
+
+    list_items: Annotated[
+        int,
+        Field(default=10_000, ge=1, le=1_000_000, description="Most items that a map, filter, reduce or split reads."),
+    ]
+    wait_days: Annotated[int, Field(default=366, ge=1, le=3_660, description="Longest wait of a delay, in days.")]
+    http_response_bytes: Annotated[
+        int,
+        Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest answer to an http_request."),
+    ]
+
+
 class TelemetrySettings(Settings):
     """What a function says about itself."""
 
