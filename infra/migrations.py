@@ -1,7 +1,7 @@
-"""Applies ``sql/migrations`` in order, in the same ledger as the Supabase CLI, so that either may take over from the other.
+"""Applies ``sql/migrations`` in order, in the ledger of the Supabase CLI, so that either may take over from the other.
 
-The ledger is ``supabase_migrations.schema_migrations``, written as ``supabase db push`` writes it: the file's version, its
-name, and its text split into statements by that tool's rules. What the CLI does not keep is kept beside it, in
+The ledger is ``supabase_migrations.schema_migrations``, written as ``supabase db push`` writes it: the file's version,
+its name, and its text split into statements by that tool's rules. What the CLI does not keep is kept beside it, in
 ``millrace.migration_checksum``: what each file contained when it was applied. From the two follow the refusals:
 
 * a file that was edited after it was applied;
@@ -9,8 +9,8 @@ name, and its text split into statements by that tool's rules. What the CLI does
   adopted database knows the later inherited migrations but not our baseline.
 
 History rows that have no file here (another branch, the system that was adopted) are kept and listed. Each file is one
-transaction with its ledger row, under one advisory lock that the transaction holds, so that two migrators, even behind a
-transaction pooler, take turns file by file and both end well.
+transaction with its ledger row, under one advisory lock that the transaction holds, so that two migrators, even behind
+a transaction pooler, take turns file by file and both end well.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class _Recorded:
 def read(directory: Path = DIRECTORY) -> list[Migration]:
     """The migration files in order.
 
-    Raises :class:`MigrationRefused` for a file that is not named ``<14 digits>_<name>.sql`` and for a version used twice.
+    Raises :class:`MigrationRefused` for a file not named ``<14 digits>_<name>.sql`` and for a version used twice.
     """
     found: dict[str, Migration] = {}
     for path in sorted(directory.glob("*.sql")):
@@ -181,8 +181,8 @@ def read(directory: Path = DIRECTORY) -> list[Migration]:
 def up(url: str, progress: Callable[[Applied], None] | None = None, *, directory: Path = DIRECTORY) -> list[Applied]:
     """Apply what is pending, oldest first, and return it; ``progress`` hears of each file as it is done.
 
-    Raises :class:`MigrationRefused` before anything is applied, or :class:`MigrationFailed` with file and line; the files
-    applied before a failing one stay applied.
+    Raises :class:`MigrationRefused` before anything is applied, or :class:`MigrationFailed` with file and line; the
+    files applied before a failing one stay applied.
     """
     migrations = read(directory)
     done: list[Applied] = []

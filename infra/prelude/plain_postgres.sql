@@ -10,35 +10,31 @@
 
 do $roles$
 declare
-    wanted record;
+    role record;
 begin
-    for wanted in
+    -- Roles belong to the cluster, so another database of it may have made them, or be making them now: whoever makes
+    -- one also settles it, and nobody touches it again.
+    for role in
         select *
         from (values
-            ('postgres', 'login createrole createdb replication bypassrls'),
-            ('anon', 'nologin noinherit'),
-            ('authenticated', 'nologin noinherit'),
-            ('service_role', 'nologin noinherit bypassrls'),
-            ('authenticator', 'login noinherit'),
-            ('supabase_auth_admin', 'login noinherit createrole'),
-            ('supabase_storage_admin', 'login noinherit createrole')
-        ) as role (name, options)
-        where not exists (select from pg_catalog.pg_roles where rolname = role.name)
+            ('postgres', 'login createrole createdb replication bypassrls', 'alter role postgres set timezone = utc'),
+            ('anon', 'nologin noinherit', 'grant anon to postgres with admin option'),
+            ('authenticated', 'nologin noinherit', 'grant authenticated to postgres with admin option'),
+            ('service_role', 'nologin noinherit bypassrls', 'grant service_role to postgres with admin option'),
+            ('authenticator', 'login noinherit', 'grant anon, authenticated, service_role to authenticator'),
+            ('supabase_auth_admin', 'login noinherit createrole', null),
+            ('supabase_storage_admin', 'login noinherit createrole', null)
+        ) as wanted (name, options, settle)
     loop
-        -- Databases of one cluster may be prepared at the same time, and roles belong to the cluster.
         begin
-            execute format('create role %I %s', wanted.name, wanted.options);
+            if not exists (select from pg_catalog.pg_roles where rolname = role.name) then
+                execute format('create role %I %s', role.name, role.options);
+                execute coalesce(role.settle, 'select');
+            end if;
         exception
             when duplicate_object or unique_violation then null;
         end;
     end loop;
-    perform pg_catalog.pg_advisory_xact_lock(hashtext('millrace prelude'));
-    grant anon, authenticated, service_role to authenticator;
-    grant anon, authenticated, service_role, authenticator to postgres with admin option;
-    alter role postgres set timezone = 'UTC';
-    alter role authenticator set timezone = 'UTC';
-    alter role anon set statement_timeout = '3s';
-    alter role authenticated set statement_timeout = '8s';
     execute format('alter database %I owner to postgres', current_database());
 end
 $roles$;

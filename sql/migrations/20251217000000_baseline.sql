@@ -4,9 +4,10 @@
 -- Everything is written `if not exists`, so that an existing database is adopted as it is: same tables, same columns.
 -- Where that system had two variants of a column, a new database gets the wider type and the variant with a default;
 -- an adopted one is brought level by 20261122100050_defaults. Timestamps without zone hold UTC. Three tables that had
--- migrations of their own follow under their names: user_connector_connection, user_api_key, workflowwebhooksubscription.
+-- migrations of their own follow under their names: user_connector_connection, user_api_key,
+-- workflowwebhooksubscription.
 
--- Users, and what the template left behind --------------------------------------------------------------------------
+-- Users, and what the template left behind ---------------------------------------------------------------------------
 
 create table if not exists public."user" (
     id uuid not null,
@@ -34,7 +35,7 @@ create table if not exists public.alembic_version (
     constraint alembic_version_pkc primary key (version_num)
 );
 
--- Workflows and their executions ------------------------------------------------------------------------------------
+-- Workflows and their executions -------------------------------------------------------------------------------------
 
 create table if not exists public.workflow (
     name varchar(255) not null,
@@ -121,7 +122,7 @@ create table if not exists public.workflowsignal (
     foreign key (execution_id) references public.workflowexecution (id) on delete cascade
 );
 
--- Connectors: a registry of manifests -------------------------------------------------------------------------------
+-- Connectors: a registry of manifests --------------------------------------------------------------------------------
 
 create table if not exists public.connector (
     id uuid not null,
@@ -172,7 +173,7 @@ create table if not exists public.webhooksubscription (
     foreign key (connector_version_id) references public.connectorversion (id) on delete cascade
 );
 
--- Agents ------------------------------------------------------------------------------------------------------------
+-- Agents -------------------------------------------------------------------------------------------------------------
 
 create table if not exists public.agenttask (
     id uuid not null,
@@ -223,7 +224,7 @@ create table if not exists public.agentcontextcache (
 create index if not exists ix_agentcontextcache_agent_id on public.agentcontextcache (agent_id);
 create index if not exists ix_agentcontextcache_context_key on public.agentcontextcache (context_key);
 
--- Retrieval ---------------------------------------------------------------------------------------------------------
+-- Retrieval ----------------------------------------------------------------------------------------------------------
 
 create table if not exists public.ragindex (
     id uuid not null,
@@ -291,7 +292,7 @@ create table if not exists public.ragfinetunedataset (
     foreign key (job_id) references public.ragfinetunejob (id) on delete cascade
 );
 
--- Document reading --------------------------------------------------------------------------------------------------
+-- Document reading ---------------------------------------------------------------------------------------------------
 
 create table if not exists public.ocrjob (
     id uuid not null,
@@ -327,7 +328,7 @@ create table if not exists public.ocrresult (
     foreign key (job_id) references public.ocrjob (id) on delete cascade
 );
 
--- Scraping ----------------------------------------------------------------------------------------------------------
+-- Scraping -----------------------------------------------------------------------------------------------------------
 
 create table if not exists public.scrapejob (
     id uuid not null,
@@ -397,7 +398,7 @@ create table if not exists public.contentchecksum (
 create index if not exists ix_contentchecksum_content_hash on public.contentchecksum (content_hash);
 create index if not exists ix_contentchecksum_url on public.contentchecksum (url);
 
--- Browser sessions and page changes ---------------------------------------------------------------------------------
+-- Browser sessions and page changes ----------------------------------------------------------------------------------
 
 create table if not exists public.browsersession (
     id uuid not null,
@@ -436,7 +437,7 @@ create table if not exists public.changedetection (
 create index if not exists ix_changedetection_diff_hash on public.changedetection (diff_hash);
 create index if not exists ix_changedetection_url on public.changedetection (url);
 
--- Public sources ----------------------------------------------------------------------------------------------------
+-- Public sources -----------------------------------------------------------------------------------------------------
 
 create table if not exists public.osintstream (
     id uuid not null,
@@ -474,7 +475,7 @@ create table if not exists public.osintsignal (
     foreign key (stream_id) references public.osintstream (id) on delete cascade
 );
 
--- Code and tools ----------------------------------------------------------------------------------------------------
+-- Code and tools -----------------------------------------------------------------------------------------------------
 
 create table if not exists public.codeexecution (
     id uuid not null,
@@ -525,7 +526,7 @@ create table if not exists public.codesandbox (
     foreign key (owner_id) references public."user" (id) on delete cascade
 );
 
--- Costs, usage and events -------------------------------------------------------------------------------------------
+-- Costs, usage and events --------------------------------------------------------------------------------------------
 
 create table if not exists public.modelcostlog (
     id uuid not null,

@@ -1,9 +1,10 @@
--- Schema `millrace`, the two roles our functions log in as, our clock, our ids, and who is asking. Runs before the code.
+-- Schema `millrace`, the two roles our functions log in as, our clock, our ids, and who is asking. Runs before the
+-- code.
 --
 -- `millrace_api` is what the faces that tenants speak to log in as: row-level security holds for it. `millrace_engine`
--- runs workflows: it may execute the engine's functions, each granted by name, and little else. Both are created without
--- login; provisioning gives them a password. PostgREST does not expose `millrace`, where all functions and the engine's
--- state live. Nothing is open by default from here on: each later migration grants what it means to grant.
+-- runs workflows: it may execute the engine's functions, each granted by name, and little else. Both are created
+-- without login; provisioning gives them a password. PostgREST does not expose `millrace`, where all functions and the
+-- engine's state live. Nothing is open by default from here on: each later migration grants what it means to grant.
 
 create schema if not exists millrace;
 
@@ -12,20 +13,22 @@ declare
     wanted text;
 begin
     foreach wanted in array array['millrace_api', 'millrace_engine'] loop
-        -- Roles belong to the cluster: another database of it may have made them, or be making them now.
+        -- Roles belong to the cluster: another database of it may have made them, or be making them now. Whoever makes
+        -- one also settles it.
         begin
-            execute format('create role %I nologin noinherit', wanted);
+            if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+                execute format('create role %I nologin noinherit', wanted);
+                execute format('alter role %I set timezone = %L', wanted, 'UTC');
+                execute format('alter role %I set idle_in_transaction_session_timeout = %L', wanted, '60s');
+            end if;
         exception
             when duplicate_object or unique_violation then null;
         end;
-        perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('millrace roles'));
-        execute format('alter role %I set timezone = %L', wanted, 'UTC');
-        execute format('alter role %I set idle_in_transaction_session_timeout = %L', wanted, '60s');
     end loop;
 end
 $roles$;
 
--- Closed by default ---------------------------------------------------------------------------------------------------
+-- Closed by default --------------------------------------------------------------------------------------------------
 
 alter default privileges revoke execute on functions from public;
 alter default privileges in schema public revoke all on tables from anon, authenticated;
@@ -35,12 +38,12 @@ alter default privileges in schema public revoke all on functions from anon, aut
 revoke all on all tables in schema public from public, anon, authenticated;
 revoke all on schema millrace from public;
 
-grant usage on schema public to millrace_api, millrace_engine, authenticated, service_role;
+grant usage on schema public to millrace_api, authenticated, service_role;
 grant usage on schema millrace to millrace_api, millrace_engine, authenticated, service_role;
 grant all on all tables in schema public to service_role;
 alter default privileges in schema public grant all on tables to service_role;
 
--- Time and ids --------------------------------------------------------------------------------------------------------
+-- Time and ids -------------------------------------------------------------------------------------------------------
 
 -- The one clock of our SQL. A test sets `millrace.now` to stop it.
 create or replace function millrace.now() returns timestamptz
@@ -53,8 +56,9 @@ as $$
     )
 $$;
 
--- A time-ordered UUID (RFC 9562, version 7): 48 bits of milliseconds, 12 bits of the rest of the microsecond (its method
--- 3), 62 random bits. It reads the real clock even where a test stopped ours: what it promises is the order of making.
+-- A time-ordered UUID (RFC 9562, version 7): 48 bits of milliseconds, 12 bits of the rest of the microsecond (its
+-- method 3), 62 random bits. It reads the real clock even where a test stopped ours: what it promises is the order of
+-- making.
 create or replace function millrace.uuid7() returns uuid
 language plpgsql volatile parallel safe
 set search_path = ''
@@ -73,7 +77,7 @@ begin
 end
 $$;
 
--- Who is asking ---------------------------------------------------------------------------------------------------------
+-- Who is asking ------------------------------------------------------------------------------------------------------
 
 -- `auth_id` holds the `sub` of the user's tokens; old ids stay.
 alter table public."user" add column if not exists auth_id uuid;

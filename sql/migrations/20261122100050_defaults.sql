@@ -1,8 +1,8 @@
 -- Brings every inherited column to its wider type, and gives it a default in the database. Runs before the code.
 --
--- In the system we adopt, ids, times, flags and counters were filled in by the application: anything else that inserted a
--- row had to know them all. Rows of hot tables get time-ordered ids. A column that is widened already is left alone by
--- Postgres, so a new database does no work here.
+-- In the system we adopt, ids, times, flags and counters were filled in by the application: anything else that
+-- inserted a row had to know them all. Rows of hot tables get time-ordered ids. A column that is widened already is
+-- left alone by Postgres, so a new database does no work here. A connector is no longer everyone's unless it says so.
 
 alter table public."user"
     alter column id set default gen_random_uuid(),

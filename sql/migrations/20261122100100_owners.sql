@@ -1,12 +1,12 @@
 -- Whose each row is: `owner_id` on every inherited table, an index on every foreign key, keys that are unique inside a
 -- tenant, and the words a status may be. Runs before the code.
 --
--- `owner_id` is nullable on what we inherit: it is filled in along the foreign keys, and a row without a path to an owner
--- is seen by service_role only. A row that can outlive its parent, or has none, refers to its owner and goes with that
--- user. A row that always goes with its parent carries a copy of the parent's owner without a reference of its own:
--- checking one would lock the user's row on every insert into the tables that are written most.
+-- `owner_id` is nullable on what we inherit: it is filled in along the foreign keys, and a row without a path to an
+-- owner is seen by service_role only. A row that can outlive its parent, or has none, refers to its owner and goes
+-- with that user. A row that always goes with its parent carries a copy of the parent's owner without a reference of
+-- its own: checking one would lock the user's row on every insert into the tables that are written most.
 
--- Rows that stand on their own ----------------------------------------------------------------------------------------
+-- Rows that stand on their own ---------------------------------------------------------------------------------------
 
 alter table public.workflowschedule
     add column if not exists owner_id uuid references public."user" (id) on delete cascade;
@@ -79,7 +79,7 @@ alter table public.user_api_key
     drop constraint if exists user_api_key_user_id_fkey,
     add constraint user_api_key_user_id_fkey foreign key (user_id) references public."user" (id) on delete cascade;
 
--- Filling in, parents first -------------------------------------------------------------------------------------------
+-- Filling in, parents first ------------------------------------------------------------------------------------------
 
 update public.webhooksubscription as row
 set owner_id = owner.id
@@ -199,7 +199,8 @@ create index if not exists ix_workflowsignal_execution_id on public.workflowsign
 create index if not exists ix_workflowsignal_owner_id on public.workflowsignal (owner_id);
 create index if not exists ix_workflowwebhooksubscription_owner_id on public.workflowwebhooksubscription (owner_id);
 create index if not exists ix_connectorversion_owner_id on public.connectorversion (owner_id);
-create index if not exists ix_webhooksubscription_connector_version_id on public.webhooksubscription (connector_version_id);
+create index if not exists ix_webhooksubscription_connector_version_id
+    on public.webhooksubscription (connector_version_id);
 create index if not exists ix_webhooksubscription_owner_id on public.webhooksubscription (owner_id);
 create index if not exists ix_agenttask_owner_id on public.agenttask (owner_id);
 create index if not exists ix_agenttasklog_owner_id on public.agenttasklog (owner_id);
@@ -241,8 +242,9 @@ create index if not exists ix_eventlog_owner_id on public.eventlog (owner_id);
 create index if not exists ix_user_connector_connection_owner_id on public.user_connector_connection (owner_id);
 create index if not exists ix_user_api_key_owner_id on public.user_api_key (owner_id);
 
--- Lists of runs are read per owner or per workflow, newest first, a page at a time. The three indexes they replace hold a
--- column that changes (status), or an order that spans tenants; without them a change of status is a HOT update.
+-- Lists of runs are read per owner or per workflow, newest first, a page at a time. The three indexes they replace
+-- hold a column that changes (status), or an order that spans tenants; without them a change of status is a HOT
+-- update.
 create index if not exists ix_workflowexecution_owner on public.workflowexecution (owner_id, started_at desc);
 create index if not exists ix_workflowexecution_workflow on public.workflowexecution (workflow_id, started_at desc);
 drop index if exists public.ix_workflowexecution_workflow_id;
@@ -255,7 +257,7 @@ create index if not exists ix_executionlog_execution on public.executionlog (exe
 drop index if exists public.ix_executionlog_execution_id;
 drop index if exists public.ix_executionlog_timestamp;
 
--- Keys that spanned tenants are unique inside one ---------------------------------------------------------------------
+-- Keys that spanned tenants are unique inside one --------------------------------------------------------------------
 -- Each stood either as a unique index or as a constraint with a plain index beside it. `nulls not distinct`: the rows
 -- without an owner, the platform's, are one more tenant.
 
@@ -279,58 +281,79 @@ alter table public.agentframeworkconfig drop constraint if exists agentframework
 create unique index if not exists ix_agentframeworkconfig_owner_framework
     on public.agentframeworkconfig (owner_id, framework) nulls not distinct;
 
--- The words a status may be -------------------------------------------------------------------------------------------
+-- The words a status may be ------------------------------------------------------------------------------------------
 -- The old words are among them, and rows from before are not checked (`not valid`): adoption never fails on data.
 
 alter table public.workflowexecution
     drop constraint if exists workflowexecution_status_known,
     add constraint workflowexecution_status_known check (
-        status in ('running', 'waiting', 'waiting_for_signal', 'paused', 'completed', 'failed', 'cancelled', 'timed_out')
+        status in (
+            'running', 'waiting', 'waiting_for_signal', 'paused',
+            'completed', 'failed', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.connector
     drop constraint if exists connector_status_known,
     add constraint connector_status_known check (
-        status in ('draft', 'beta', 'stable', 'deprecated')
+        status in (
+            'draft', 'beta', 'stable', 'deprecated'
+        )
     ) not valid;
 alter table public.agenttask
     drop constraint if exists agenttask_status_known,
     add constraint agenttask_status_known check (
-        status in ('pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out')
+        status in (
+            'pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.ragfinetunejob
     drop constraint if exists ragfinetunejob_status_known,
     add constraint ragfinetunejob_status_known check (
-        status in ('pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out')
+        status in (
+            'pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.ocrjob
     drop constraint if exists ocrjob_status_known,
     add constraint ocrjob_status_known check (
-        status in ('pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out')
+        status in (
+            'pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.scrapejob
     drop constraint if exists scrapejob_status_known,
     add constraint scrapejob_status_known check (
-        status in ('pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out')
+        status in (
+            'pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.codeexecution
     drop constraint if exists codeexecution_status_known,
     add constraint codeexecution_status_known check (
-        status in ('pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out')
+        status in (
+            'pending', 'queued', 'running', 'processing', 'completed', 'failed', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.browsersession
     drop constraint if exists browsersession_status_known,
     add constraint browsersession_status_known check (
-        status in ('active', 'closing', 'closed', 'expired', 'failed', 'error')
+        status in (
+            'active', 'closing', 'closed', 'expired', 'failed', 'error'
+        )
     ) not valid;
 alter table public.toolusagelog
     drop constraint if exists toolusagelog_status_known,
     add constraint toolusagelog_status_known check (
-        status in ('success', 'completed', 'failed', 'error', 'cancelled', 'timed_out')
+        status in (
+            'success', 'completed', 'failed', 'error', 'cancelled', 'timed_out'
+        )
     ) not valid;
 alter table public.user_connector_connection
     drop constraint if exists user_connector_connection_status_known,
     add constraint user_connector_connection_status_known check (
-        status in ('pending', 'connected', 'disconnected', 'expired', 'error')
+        status in (
+            'pending', 'connected', 'disconnected', 'expired', 'error'
+        )
     ) not valid;
 alter table public.executionlog
     drop constraint if exists executionlog_level_known,

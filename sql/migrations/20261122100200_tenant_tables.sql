@@ -1,11 +1,11 @@
 -- Our own tables that tenants may read, and what the inherited ones lack for the engine. Runs before the code.
 --
--- A workflow's graph is kept as immutable versions; a run stays on the one it started with. A run's steps are appended to
--- `executionstep`. Subscriptions, schedules and storage triggers start runs, and each keeps a ledger of what became of
--- every delivery or instant. Secrets are sealed outside the database; here is only what cannot be opened without the data
--- key. Our times are `timestamptz`; ids of the tables that grow are time-ordered.
+-- A workflow's graph is kept as immutable versions; a run stays on the one it started with. A run's steps are appended
+-- to `executionstep`. Subscriptions, schedules and storage triggers start runs, and each keeps a ledger of what became
+-- of every delivery or instant. Secrets are sealed outside the database; here is only what cannot be opened without
+-- the data key. Our times are `timestamptz`; ids of the tables that grow are time-ordered.
 
--- Versions ------------------------------------------------------------------------------------------------------------
+-- Versions -----------------------------------------------------------------------------------------------------------
 
 create table public.workflowversion (
     id uuid primary key default millrace.uuid7(),
@@ -39,10 +39,10 @@ set version_id = first.id
 from first
 where workflow.id = first.workflow_id;
 
--- Runs ----------------------------------------------------------------------------------------------------------------
+-- Runs ---------------------------------------------------------------------------------------------------------------
 
--- `owner_id` is there since 20261122100100. No reference to the version or to the run that was retried: both go with the
--- workflow, and checking them would lock those rows at every start.
+-- `owner_id` is there since 20261122100100. No reference to the version or to the run that was retried: both go with
+-- the workflow, and checking them would lock those rows at every start.
 alter table public.workflowexecution
     add column if not exists version_id uuid,
     add column if not exists trigger_type text,
@@ -56,8 +56,8 @@ alter table public.workflowexecution
     add column if not exists deadline_at timestamptz,
     add column if not exists retry_of uuid;
 
--- Append-mostly. Steps are only ever read with their run, so that `owner_id` has no index: a tenant's policy checks it on
--- the rows the key found.
+-- Append-mostly. Steps are only ever read with their run, so that `owner_id` has no index: a tenant's policy checks it
+-- on the rows the key found.
 create table public.executionstep (
     execution_id uuid not null references public.workflowexecution (id) on delete cascade,
     node_id varchar(255) not null,
@@ -77,7 +77,7 @@ create table public.executionstep (
     primary key (execution_id, node_id, iteration, attempt)
 );
 
--- Secrets and tokens --------------------------------------------------------------------------------------------------
+-- Secrets and tokens -------------------------------------------------------------------------------------------------
 
 -- AES-256-GCM with the owner's and the row's id as associated data; `key_id` names the data key.
 create table public.secret (
@@ -108,7 +108,7 @@ create table public.apitoken (
 
 create index ix_apitoken_owner_id on public.apitoken (owner_id);
 
--- Webhooks ------------------------------------------------------------------------------------------------------------
+-- Webhooks -----------------------------------------------------------------------------------------------------------
 
 -- `secret` is inherited and never written: the subscription names a row of `secret`.
 alter table public.workflowwebhooksubscription
@@ -139,7 +139,8 @@ alter table public.workflowwebhooksubscription
         tolerance_seconds between 0 and 86400 and rate_per_minute > 0 and wait_limit >= 0
     ) not valid;
 
--- Every delivery on a known path and its verdict. It goes with the subscription; listed per subscription, newest first.
+-- Every delivery on a known path and its verdict. It goes with the subscription; listed per subscription, newest
+-- first.
 create table public.webhookdelivery (
     id uuid primary key default millrace.uuid7(),
     owner_id uuid,
@@ -170,7 +171,7 @@ create table millrace.webhook_dedupe (
 -- What has outlived its window is deleted by time.
 create index ix_webhook_dedupe_received_at on millrace.webhook_dedupe (received_at);
 
--- Schedules -----------------------------------------------------------------------------------------------------------
+-- Schedules ----------------------------------------------------------------------------------------------------------
 
 alter table public.workflowschedule
     add column if not exists name text,
@@ -202,7 +203,7 @@ create table public.scheduleoccurrence (
     primary key (schedule_id, fire_at)
 );
 
--- Stored files --------------------------------------------------------------------------------------------------------
+-- Stored files -------------------------------------------------------------------------------------------------------
 
 create table public.storagetrigger (
     id uuid primary key default gen_random_uuid(),
@@ -219,7 +220,8 @@ create index ix_storagetrigger_owner_id on public.storagetrigger (owner_id);
 create index ix_storagetrigger_workflow_id on public.storagetrigger (workflow_id);
 create index ix_storagetrigger_bucket on public.storagetrigger (bucket) where is_active;
 
--- An object event is delivered at least once; `sequencer` (S3's, or the object's version) tells writes of one key apart.
+-- An object event is delivered at least once; `sequencer` (S3's, or the object's version) tells writes of one key
+-- apart.
 create table millrace.storage_event_dedupe (
     bucket text not null,
     key text not null,
