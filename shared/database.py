@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import random
 import re
 import select
@@ -37,6 +38,8 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from shared.errors import BY_SQLSTATE, Invalid, MillraceError, Unavailable
 from shared.settings import DatabaseSettings
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Params = Mapping[str, Any] | Sequence[Any] | None
@@ -336,15 +339,17 @@ class Database:
                         self._link = self._open(until)
                     result = self._link.exchange(claims, statement, values, until)
                     if result.status == pq.ExecStatus.FATAL_ERROR:
-                        raise self._error(result)
+                        raise _error(result)
                     return self._link.rows(result)
                 except _LateError:
+                    log.warning("the database did not answer within %.1f s", allowed)
                     self._cancel()
                     self._drop()
                     raise Unavailable("The database did not answer in time.", retry_after=2) from None
                 except _LostError as error:
                     opened = self._link is not None
                     self._drop()
+                    log.warning("the database connection was lost: %s", error)
                     if attempt == 2 or (opened and not repeat) or time.monotonic() >= until:
                         raise Unavailable("The database cannot be reached.", retry_after=1) from error
                     # Jitter: all workers lose their connections at the same moment and must not return at the same one.
@@ -378,27 +383,34 @@ class Database:
             except psycopg.Error:
                 return  # it is closed next anyway
 
-    def _error(self, result: pq.abc.PGresult) -> Exception:
-        def field(name: pq.DiagnosticField) -> str:
-            return (result.error_field(name) or b"").decode(errors="replace")
 
-        state, message = field(pq.DiagnosticField.SQLSTATE), field(pq.DiagnosticField.MESSAGE_PRIMARY)
-        if state.startswith("MR") and state in BY_SQLSTATE:
-            hint, detail = field(pq.DiagnosticField.MESSAGE_HINT), field(pq.DiagnosticField.MESSAGE_DETAIL)
-            return _chosen(BY_SQLSTATE[state], message, hint, detail)
-        error = psycopg.errors.error_from_result(result)
-        if field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC"):
-            return _LostError(str(error))
-        if state in _UNHOLDABLE:
-            invalid = Invalid("The text holds a character that Postgres cannot store, such as NUL (\\u0000).")
-            invalid.__cause__ = error
-            return invalid
-        passing = _PASSING.get(state) or _PASSING_CLASSES.get(state[:2])
-        if passing is not None:
-            unavailable = Unavailable(f"The database cannot do that now: {passing}.", retry_after=1)
-            unavailable.__cause__ = error
-            return unavailable
-        return error
+# --- what the server says ---------------------------------------------------------------------------------------------
+
+
+def _error(result: pq.abc.PGresult) -> Exception:
+    """The exception for a failed result."""
+
+    def field(name: pq.DiagnosticField) -> str:
+        return (result.error_field(name) or b"").decode(errors="replace")
+
+    state, message = field(pq.DiagnosticField.SQLSTATE), field(pq.DiagnosticField.MESSAGE_PRIMARY)
+    if state in BY_SQLSTATE:
+        hint, detail = field(pq.DiagnosticField.MESSAGE_HINT), field(pq.DiagnosticField.MESSAGE_DETAIL)
+        return _chosen(BY_SQLSTATE[state], message, hint, detail)
+    raw = psycopg.errors.error_from_result(result)
+    if field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) in ("FATAL", "PANIC"):
+        return _LostError(str(raw))
+    ours: MillraceError
+    if state in _UNHOLDABLE:
+        ours = Invalid("The text holds a character that Postgres cannot store, such as NUL (\\u0000).")
+    elif state == "22P02" and message.endswith("for type json"):
+        ours = Invalid("The value is not JSON that Postgres can store: its numbers must be finite.")
+    elif passing := _PASSING.get(state) or _PASSING_CLASSES.get(state[:2]):
+        ours = Unavailable(f"The database cannot do that now: {passing}.", retry_after=1)
+    else:
+        return raw
+    ours.__cause__ = raw
+    return ours
 
 
 def _chosen(kind: type[MillraceError], detail: str, hint: str, extra: str) -> MillraceError:

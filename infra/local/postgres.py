@@ -252,6 +252,7 @@ class EmbeddedPostgres:
             "shared_buffers": "64MB",
             "timezone": "UTC",
             "log_timezone": "UTC",
+            "log_checkpoints": "off",
             "wal_level": "minimal",
             "max_wal_senders": "0",
             "jit": "off",
