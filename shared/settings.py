@@ -115,6 +115,15 @@ class IdentitySettings(Settings):
     ]
     jwt_audience: Annotated[str, Field(default="authenticated", description="Audience that a token must name.")]
     jwt_issuer: Annotated[str | None, Field(default=None, description="Issuer that a token must name, if set.")]
+    token_cache_seconds: Annotated[
+        float,
+        Field(
+            default=5.0,
+            ge=0,
+            le=60,
+            description="How long a platform token is believed without asking again; a revoked one works as long.",
+        ),
+    ]
 
 
 class StorageSettings(Settings):
@@ -205,7 +214,7 @@ class NodeSettings(Settings):
     wait_days: Annotated[int, Field(default=366, ge=1, le=3_660, description="Longest wait of a delay, in days.")]
     http_response_bytes: Annotated[
         int,
-        Field(default=4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest answer to an http_request."),
+        Field(default=1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest answer to an http_request."),
     ]
 
 
@@ -220,4 +229,61 @@ class TelemetrySettings(Settings):
     ]
     metrics_namespace: Annotated[
         str, Field(default="Millrace", min_length=1, max_length=255, description="CloudWatch namespace of the metrics.")
+    ]
+
+
+class EngineSettings(Settings):
+    """How runs are driven."""
+
+    lease_seconds: Annotated[
+        float,
+        Field(default=60.0, ge=1, le=900, description="How long a worker holds a run or a job without a checkpoint."),
+    ]
+    step_seconds: Annotated[
+        float,
+        Field(default=60.0, gt=0, le=800, description="Time of one attempt of a step whose node does not say."),
+    ]
+    run_parallel: Annotated[
+        int, Field(default=8, ge=1, le=64, description="Effects of one run that may be under way at once.")
+    ]
+    worker_threads: Annotated[
+        int, Field(default=32, ge=1, le=256, description="Effects that one worker may have under way at once.")
+    ]
+    step_output_bytes: Annotated[
+        int,
+        Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024, description="Largest output of one step, as JSON."),
+    ]
+    run_context_bytes: Annotated[
+        int,
+        Field(
+            default=4 * 1024 * 1024,
+            ge=1024,
+            le=64 * 1024 * 1024,
+            description="Largest sum of a run's step outputs, which its expressions may read.",
+        ),
+    ]
+    stop_margin_seconds: Annotated[
+        float,
+        Field(default=3.0, ge=0.1, le=60, description="How long before the function's own deadline a worker stops."),
+    ]
+
+
+class ApiSettings(Settings):
+    """What the API tells its callers."""
+
+    public_url: Annotated[
+        str | None,
+        Field(
+            default=None,
+            pattern=r"^https?://[^/\s]+$",
+            description="Address that others reach this installation at; the request's own when unset.",
+        ),
+    ]
+    capabilities: Annotated[
+        str,
+        Field(
+            default="",
+            pattern=r"^([a-z_]+(,[a-z_]+)*)?$",
+            description="Deployed capabilities, with commas between; a workflow that needs another is refused.",
+        ),
     ]

@@ -25,12 +25,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-import shared.workflow.nodes  # noqa: F401  (registers the node types)
-from shared import expressions
+from shared import expressions, strict_json
 from shared.errors import Invalid
 from shared.settings import GraphSettings
 from shared.workflow import foreign
 from shared.workflow.node import REGISTRY, Effect, NodeConfig, NodeType
+from shared.workflow.nodes import operands  # the package registers the node types
 from shared.workflow.retry import DEFAULT, RetryPolicy
 
 #: The branch that is followed when a node failed after its last attempt. Every node has it; none may name its own so.
@@ -51,7 +51,6 @@ _NODE_PARTS = ("output", "branch", "status")  # what an expression finds under `
 _LOOPS = frozenset({"loop", "for", "while", "repeat"})
 _NODE_ID = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 _ITEM_NAME = re.compile(rf"\b(?:{'|'.join(expressions.ITEM_NAMES)})\b")
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _NODE_REFERENCE = re.compile(
     r"""(?<![\w.])nodes\s*(?:\.\s*(?P<name>[A-Za-z_]\w*)|\[\s*(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')\s*\])"""
     r"""(?:\s*\.\s*(?P<part>[A-Za-z_]\w*))?"""
@@ -177,16 +176,16 @@ class _Reader:
         if self.mistakes:
             return False
         try:
-            text = json.dumps(config, allow_nan=False, separators=(",", ":"))
-        except RecursionError:
-            self.wrong("", "nested too deeply")
+            strict_json.check(config)
+            size = len(json.dumps(config, separators=(",", ":")))
+        except Invalid as error:
+            for fault in error.errors or [{"path": "", "message": "is nested too deeply"}]:
+                self.wrong(fault["path"], fault["message"])
         except (TypeError, ValueError) as error:
-            self.wrong("", f"not JSON: {error}")
+            self.wrong("", f"is not JSON: {error}")
         else:
-            if len(text) > self.limits.graph_bytes:
-                self.wrong("", f"a graph takes at most {self.limits.graph_bytes} bytes, this one takes {len(text)}")
-            elif "\\u0000" in text and _NUL.search(text):
-                self.wrong("", "the character U+0000 cannot be stored")
+            if size > self.limits.graph_bytes:
+                self.wrong("", f"a graph takes at most {self.limits.graph_bytes} bytes, this one takes {size}")
         return not self.mistakes
 
     def timeout(self, value: Any, path: str, node: str | None = None) -> float | None:
@@ -249,10 +248,9 @@ class _Reader:
         if not isinstance(node_id, str) or not _NODE_ID.fullmatch(node_id):
             self.wrong(f"{path}.node_id", "a node needs an id: text of 1 to 255 characters, without control characters")
             return
-        if node_id in self.declared:
+        if node_id in self.declared:  # its config is looked at all the same
             self.wrong(f"{path}.node_id", f"{node_id!r} is already the id of {self.declared[node_id]}", node_id)
-            return
-        self.declared[node_id] = path
+        self.declared.setdefault(node_id, path)
         for key in raw:
             if key not in _NODE_KEYS:
                 self.wrong(f"{path}.{key}", f"unknown key{_nearest(key, _NODE_KEYS)}", node_id)
@@ -275,19 +273,24 @@ class _Reader:
         # These two may stand in the config, as in the old system, without being the node type's own.
         own = {key: value for key, value in config.items() if key in accepted or key not in _NODE_KEYS_IN_CONFIG}
         typed = self.model(kind.config, own, f"{path}.config", node_id)
+        if typed:
+            as_written = {accepted[key]: key for key in own}
+            sources = {_renamed(where, as_written): text for where, text in kind.expressions(typed).items()}
+        else:
+            sources = operands.written(kind.config, own)
+        self.check_expressions(node_id, kind, sources, f"{path}.config")
         if typed is None or policy is None:
             return
-        self.check_expressions(node_id, kind, typed, f"{path}.config")
         if ERROR_BRANCH in kind.branches(typed):
             message = f"a branch may not be named {ERROR_BRANCH!r}: that is the failed step's"
             self.wrong(f"{path}.config", message, node_id)
-        self.nodes[node_id] = Node(node_id, kind, typed, raw, policy, seconds, kind.effect(typed))
+        self.nodes.setdefault(node_id, Node(node_id, kind, typed, raw, policy, seconds, kind.effect(typed)))
 
     def kind(self, node_id: str, name: Any, path: str) -> NodeType | None:
         if not isinstance(name, str):
             self.wrong(f"{path}.node_type", "a node needs a type", node_id)
             return None
-        self.types[node_id] = name
+        self.types.setdefault(node_id, name)
         kind = REGISTRY.get(name)
         if kind is None:
             reason = foreign.not_deployed(name) or f"unknown node type {name!r}{_nearest(name, REGISTRY)}"
@@ -333,8 +336,8 @@ class _Reader:
                 self.wrong(where, ", or ".join(dict.fromkeys(messages)), node_id)
             return None
 
-    def check_expressions(self, node_id: str, kind: NodeType, config: NodeConfig, path: str) -> None:
-        for where, source in kind.expressions(config).items():
+    def check_expressions(self, node_id: str, kind: NodeType, sources: dict[str, str], path: str) -> None:
+        for where, source in sources.items():
             try:
                 expressions.check(source)
                 if not kind.config.names and _ITEM_NAME.search(source):
@@ -425,7 +428,7 @@ class _Reader:
             return None
         if not self.declared:
             return None
-        triggers = [node.id for node in self.nodes.values() if node.type.name == "trigger"]
+        triggers = [node for node, name in self.types.items() if name == "trigger"]
         targets = {edge.target for edge in self.edges}
         candidates = triggers or [node for node in self.declared if node not in targets]
         if len(candidates) == 1:
@@ -534,6 +537,12 @@ def _written(location: Iterable[int | str], value: Any) -> Iterator[int | str]:
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
             yield part
+
+
+def _renamed(path: str, names: dict[str, str]) -> str:
+    """``path`` with its first part under the name that stands in the config, which may be an old one."""
+    first, dot, rest = path.partition(".")
+    return f"{names.get(first, first)}{dot}{rest}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

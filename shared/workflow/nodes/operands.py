@@ -6,6 +6,7 @@ workflow is saved, and the functions here give its value when the step runs.
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum, auto
 from functools import cache
 from typing import Annotated, Any
@@ -91,6 +92,23 @@ def declared(config: NodeConfig) -> dict[str, str]:
             for path, source in expressions.sources(value, name):
                 # Two expressions in one string have one path.
                 found[path if path not in found else f"{path}#{len(found)}"] = source
+    return found
+
+
+def written(model: type[NodeConfig], config: dict[str, Any]) -> dict[str, str]:
+    """The CEL sources in a config that is wrong otherwise, so that they are checked in the same go."""
+    found: dict[str, str] = {}
+    for field, mark in _operands(model):
+        alias = model.model_fields[field].validation_alias
+        for name in dict.fromkeys((field, *getattr(alias, "choices", ()))):
+            value = _bare(config.get(name)) if mark is not Operand.TEMPLATE else config.get(name)
+            if not value:
+                continue
+            if mark is Operand.TEMPLATE or isinstance(value, list):
+                with contextlib.suppress(expressions.ExpressionError):  # reported with the config's other mistakes
+                    found.update(expressions.sources(value, name))
+            elif isinstance(value, str):
+                found[name] = value
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared.workflow.node import NodeConfig, Output, StepContext, node
 from shared.workflow.nodes.operands import evaluate, old
@@ -34,6 +35,18 @@ class TriggerConfig(NodeConfig):
     method: str | None = Field(
         default=None, validation_alias=old("method", "webhook_method"), max_length=10, description="of the webhook"
     )
+
+    @field_validator("cron")
+    @classmethod
+    def _fires(cls, cron: str | None) -> str | None:
+        if cron is not None:
+            from shared.cron import CronError, next_fire
+
+            try:
+                next_fire(cron, "UTC", datetime.now(UTC))
+            except CronError as error:
+                raise ValueError(error.detail) from None
+        return cron
 
 
 @node("trigger", config=TriggerConfig)
