@@ -182,8 +182,8 @@ begin
     update public.workflowexecution e
     set status = p_end ->> 'status',
         completed_at = millrace.now() at time zone 'utc',
-        output = p_end -> 'output',
-        response = coalesce(p_end -> 'response', e.response),
+        output = nullif(p_end -> 'output', 'null'),
+        response = coalesce(nullif(p_end -> 'response', 'null'), e.response),
         error = nullif(p_end -> 'error', 'null'),
         error_message = p_end ->> 'error_message',
         current_node_id = p_end ->> 'node',

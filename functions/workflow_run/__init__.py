@@ -1,0 +1,1 @@
+"""Drive runs: what the queue ``workflow-run`` rings for."""

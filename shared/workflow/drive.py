@@ -1,0 +1,148 @@
+"""Drive runs: claim a batch, work on all of them, write their checkpoints together.
+
+One worker, one connection, few round trips: what a batch of runs has to say at the same moment goes into one call of
+``millrace.advance``. Node functions with effects run in threads; only this thread talks to the database.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from shared.database import Database
+from shared.doorbell import MAX_DELAY_SECONDS, RUNS, Doorbell
+from shared.errors import Invalid
+from shared.statements import load
+from shared.workflow import graph
+from shared.workflow.graph import Graph, GraphError
+from shared.workflow.node import Json
+from shared.workflow.run import Bounds, Run, closing
+
+logger = logging.getLogger(__name__)
+
+GRAPHS_KEPT = 256  #: versions never change, so a parsed one is good for as long as there is room
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Driver:
+    """A worker's engine. It is used by one thread; ``executor`` runs the effects."""
+
+    def __init__(
+        self,
+        database: Database,
+        doorbell: Doorbell,
+        executor: Executor,
+        bounds: Bounds,
+        *,
+        lease_seconds: float = 60.0,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.database = database
+        self.doorbell = doorbell
+        self.executor = executor
+        self.bounds = bounds
+        self.lease_seconds = lease_seconds
+        self.clock = clock
+        self._statements = load("engine")
+        self._graphs: OrderedDict[str, Graph] = OrderedDict()
+
+    def drive(self, ids: Iterable[str], until: datetime) -> int:
+        """Drive those of these runs that are due until each ended, waits, or ``until`` is near; answer how many.
+
+        What is left at ``until`` is released as due, and its bell rung, for a new invocation to go on with. Raises
+        ``shared.errors.Unavailable`` when the database does not answer; the leases then run out and nothing is lost.
+        """
+        began = self.clock()
+        runs = self._claim(ids)
+        driven = len(runs)
+        while runs:
+            now = self.clock()
+            items = []
+            for run in runs.values():
+                run.work(self.executor, until, fresh=now - began < timedelta(seconds=1))
+                renew = run.lease_until - now < timedelta(seconds=self.lease_seconds / 2)
+                if item := run.checkpoint(self.lease_seconds, renew=renew):
+                    items.append(item)
+            if items:
+                self._advance(runs, items)
+            else:
+                futures = [attempt.future for run in runs.values() for attempt in run.attempts.values()]
+                wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
+        return driven
+
+    def _claim(self, ids: Iterable[str]) -> dict[str, Run]:
+        claims = self.database.call(
+            self._statements["claim_runs"],
+            {"ids": list(ids), "lease": self.lease_seconds, "known": list(self._graphs)},
+        )
+        runs: dict[str, Run] = {}
+        broken = []
+        for claim in claims:
+            try:
+                run = Run(claim, self._graph(claim), self.bounds, self.clock)
+            except GraphError as error:
+                broken.append(self._refusal(claim, error))
+            else:
+                runs[run.id] = run
+        if broken:
+            self._write(broken)
+        return runs
+
+    def _graph(self, claim: dict[str, Any]) -> Graph:
+        version = str(claim["version_id"])
+        if claim["graph"] is not None:
+            self._graphs[version] = graph.parse(claim["graph"])
+            if len(self._graphs) > GRAPHS_KEPT:
+                self._graphs.popitem(last=False)
+        elif version not in self._graphs:
+            raise GraphError("The version that this run started with is gone.")
+        self._graphs.move_to_end(version)
+        return self._graphs[version]
+
+    def _refusal(self, claim: dict[str, Any], error: GraphError) -> dict[str, Json]:
+        """The end of a run whose graph this code cannot run: saved before a node type changed or went away."""
+        told = {"kind": "invalid_graph", "message": error.detail, "errors": error.errors}
+        return closing(str(claim["execution_id"]), claim["epoch"], claim["seq"], claim["news"], told, None)
+
+    def _write(self, items: list[dict[str, Json]]) -> dict[str, Any]:
+        answers: dict[str, Any] = self.database.call(self._statements["advance"], {"items": items})[0]["answers"]
+        return answers
+
+    def _advance(self, runs: dict[str, Run], items: list[dict[str, Json]]) -> None:
+        try:
+            answers = self._write(items)
+        except (Invalid, psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(items) > 1:  # one run's trouble is not the others'
+                for item in items:
+                    self._advance(runs, [item])
+                return
+            logger.exception("a checkpoint was refused", extra={"execution_id": items[0]["run"]})
+            answers = self._write([runs[items[0]["run"]].refused(str(error))])
+        for item in items:
+            self._take_answer(runs, item, answers[item["run"]])
+
+    def _take_answer(self, runs: dict[str, Run], item: dict[str, Json], answer: dict[str, Any]) -> None:
+        run = runs[item["run"]]
+        if answer["outcome"] == "advanced":
+            run.lease_until = self.clock() + timedelta(seconds=self.lease_seconds)
+            run.advanced(answer, item)
+        else:
+            if answer["outcome"] == "lost":
+                logger.warning("a lease was lost", extra={"execution_id": run.id, "epoch": run.epoch})
+            del runs[run.id]
+        if answer["outcome"] == "released" and item["due"] is not None:
+            delay = (datetime.fromisoformat(item["due"]) - self.clock()).total_seconds()
+            if delay <= MAX_DELAY_SECONDS:
+                self.doorbell.ring(RUNS, [run.id], max(0.0, delay))
+        if answer["outcome"] != "lost":
+            for job in item.get("jobs", ()):
+                self.doorbell.ring(job["kind"], [job["id"]])
