@@ -46,6 +46,7 @@ PRELUDE = Path(__file__).resolve().parents[1] / "prelude"
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
+_PORT = 5432  # of the socket's name only
 _LOG_BYTES = 10 * 1024 * 1024
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its closing NUL
 
@@ -109,9 +110,9 @@ class EmbeddedPostgres:
         return self.pid is not None and _postmaster(self.cluster)[1]
 
     def url(self, role: str = "postgres", database: str = "millrace") -> str:
-        """A libpq URL over the socket; it needs no password."""
+        """A libpq URL over the socket, without password. It names the port so that the user's PGPORT does not."""
         host = urllib.parse.quote(str(self.runtime_dir), safe="")
-        return f"postgresql://{urllib.parse.quote(role)}@/{urllib.parse.quote(database)}?host={host}"
+        return f"postgresql://{urllib.parse.quote(role)}@/{urllib.parse.quote(database)}?host={host}&port={_PORT}"
 
     def start(self, *, linger: bool = False) -> None:
         """Start and wait until it answers; make the cluster and the database ``millrace`` if they are missing.
@@ -128,7 +129,7 @@ class EmbeddedPostgres:
         self._acquire()
         try:
             _private_directory(self.runtime_dir)
-            if len(str(self.runtime_dir / ".s.PGSQL.5432")) > _SOCKET_PATH_LIMIT:
+            if len(str(self.runtime_dir / f".s.PGSQL.{_PORT}")) > _SOCKET_PATH_LIMIT:
                 raise PostgresError(
                     f"{self.runtime_dir} is too long for a Unix socket; set XDG_RUNTIME_DIR to a shorter path"
                 )
@@ -246,6 +247,7 @@ class EmbeddedPostgres:
     def _settings(self) -> dict[str, str]:
         settings = {
             "listen_addresses": "",
+            "port": str(_PORT),
             "unix_socket_directories": str(self.runtime_dir),
             "unix_socket_permissions": "0700",
             "max_connections": "200",
