@@ -67,6 +67,13 @@ class Conflict(MillraceError):
     slug = "conflict"
 
 
+class PreconditionFailed(MillraceError):
+    """It has changed since you looked."""
+
+    status = 412
+    slug = "precondition-failed"
+
+
 class TooLarge(MillraceError):
     """That is larger than is accepted."""
 
@@ -98,5 +105,16 @@ class Unavailable(MillraceError):
 #: SQLSTATEs raised by our SQL functions (`raise exception using errcode = 'MR404', hint = <remedy>`).
 BY_SQLSTATE: dict[str, type[MillraceError]] = {
     f"MR{error.status}": error
-    for error in (BadRequest, Unauthenticated, Forbidden, NotFound, Conflict, TooLarge, Invalid, TooMany, Unavailable)
+    for error in (
+        BadRequest,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        Conflict,
+        PreconditionFailed,
+        TooLarge,
+        Invalid,
+        TooMany,
+        Unavailable,
+    )
 }

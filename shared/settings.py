@@ -243,6 +243,10 @@ class EngineSettings(Settings):
         float,
         Field(default=60.0, gt=0, le=800, description="Time of one attempt of a step whose node does not say."),
     ]
+    job_seconds: Annotated[
+        float,
+        Field(default=3600.0, gt=0, le=86_400, description="Time of one attempt of a job whose node does not say."),
+    ]
     run_parallel: Annotated[
         int, Field(default=8, ge=1, le=64, description="Effects of one run that may be under way at once.")
     ]

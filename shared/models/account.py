@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, field_validator
 
+from shared.models.api import Input, Output, Patch
 from shared.models.base import Row, UtcDatetime
+from shared.scopes import EVERYTHING, Scope
 
 
 class UserRow(Row):
@@ -72,3 +75,61 @@ class UserApiKeyRow(Row):
     created_at: UtcDatetime | None
     updated_at: UtcDatetime | None
     owner_id: UUID
+
+
+class AccountOutput(Output):
+    """The caller's account."""
+
+    id: UUID
+    email: str
+    full_name: str | None
+    is_active: bool
+    is_superuser: bool
+
+
+class AccountPatch(Patch):
+    """What changes in the account. The e-mail address is the identity provider's to change."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"full_name"})
+
+    full_name: str | None = Field(default=None, max_length=255, examples=["Ada Miller"])
+
+
+class TokenInput(Input):
+    """A new platform token."""
+
+    name: str = Field(min_length=1, max_length=255, examples=["deploy script"])
+    """What it is for."""
+    scopes: list[str] = Field(min_length=1, max_length=50, examples=[["workflows:read", "runs:write"]])
+    """What it may do; `*` is everything."""
+    expires_at: AwareDatetime | None = None
+    """When it stops working; never, when null."""
+
+    @field_validator("scopes")
+    @classmethod
+    def _known(cls, scopes: list[str]) -> list[str]:
+        if unknown := sorted(set(scopes) - {EVERYTHING, *Scope}):
+            raise ValueError(f"unknown: {', '.join(unknown)[:200]}; there are {', '.join([*Scope, EVERYTHING])}")
+        return sorted(set(scopes))
+
+
+class TokenOutput(Output):
+    """A platform token, without what is secret of it."""
+
+    id: UUID
+    name: str
+    prefix: str
+    """Its first characters, to know it again."""
+    scopes: list[str]
+    created_at: UtcDatetime
+    expires_at: UtcDatetime | None
+    revoked_at: UtcDatetime | None
+    last_used_at: UtcDatetime | None
+    """To the minute."""
+
+
+class TokenMade(TokenOutput):
+    """A new platform token, this once with the token itself."""
+
+    token: str
+    """Shown now and never again."""

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.errors import Invalid
 
 
-def _aware(value: Any) -> Any:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-
-
-#: An instant. The inherited columns have no time zone and mean UTC.
-Instant = Annotated[datetime, BeforeValidator(_aware)]
-
-
-class In(BaseModel):
+class Input(BaseModel):
     """What a caller sends: an unknown field is a mistake, not a wish."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
 
-class Patch(In):
+class Patch(Input):
     """A partial change: only the fields that are sent change. Null is for fields named in ``nullable``."""
 
     nullable: ClassVar[frozenset[str]] = frozenset()
@@ -45,7 +37,7 @@ class Patch(In):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-class Out(BaseModel):
+class Output(BaseModel):
     """What a caller is told, made from a row: columns that are not named here stay here."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
