@@ -106,9 +106,9 @@ def _seconds(value: Json, error: type[Exception]) -> float:
 def _moment(value: Json, error: type[Exception]) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):  # the first and last days of the calendar have no UTC everywhere
         raise error(f"until: {value!r} is not a moment as ISO 8601: 2026-01-31T09:00:00+01:00") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 class _UnusableError(StepError):
