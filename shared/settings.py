@@ -291,3 +291,47 @@ class ApiSettings(Settings):
             description="Deployed capabilities, with commas between; a workflow that needs another is refused.",
         ),
     ]
+
+
+class IntakeSettings(Settings):
+    """How webhooks are taken in."""
+
+    webhook_cache_seconds: Annotated[
+        float,
+        Field(default=5.0, ge=0, le=60, description="How long a subscription is kept between deliveries."),
+    ]
+    webhook_refusals_per_minute: Annotated[
+        int,
+        Field(
+            default=60,
+            ge=1,
+            le=10_000,
+            description="Refused deliveries written down per subscription and minute; more are counted and answered 429.",
+        ),
+    ]
+    webhook_waiters: Annotated[
+        int,
+        Field(
+            default=10,
+            ge=0,
+            le=1_000,
+            description="Callers that may wait at one subscription (`?wait=`) when it does not say; others get 202.",
+        ),
+    ]
+
+
+class TickSettings(Settings):
+    """How often what was forgotten is looked for."""
+
+    tick_seconds: Annotated[
+        float,
+        Field(default=60.0, ge=0.1, le=300, description="Seconds between two ticks: 60 on AWS, 1 on a laptop."),
+    ]
+    tick_limit: Annotated[
+        int,
+        Field(default=500, ge=1, le=10_000, description="Runs, jobs and schedules that one look may find, of each."),
+    ]
+    bell_seconds: Annotated[
+        float,
+        Field(default=5.0, ge=0.1, le=300, description="How long a bell may be under way before it is rung again."),
+    ]

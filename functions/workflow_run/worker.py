@@ -30,6 +30,7 @@ def driver() -> Driver:
         Bounds(
             parallel=settings.run_parallel,
             step_seconds=settings.step_seconds,
+            job_seconds=settings.job_seconds,
             output_bytes=settings.step_output_bytes,
             context_bytes=settings.run_context_bytes,
         ),

@@ -139,10 +139,11 @@ class Driver:
             if answer["outcome"] == "lost":
                 logger.warning("a lease was lost", extra={"execution_id": run.id, "epoch": run.epoch})
             del runs[run.id]
+        if answer["outcome"] == "lost":
+            return
+        for job in item.get("jobs", ()):
+            self.doorbell.ring(job["kind"], [job["id"]])
         if answer["outcome"] == "released" and item["due"] is not None:
             delay = (datetime.fromisoformat(item["due"]) - self.clock()).total_seconds()
             if delay <= MAX_DELAY_SECONDS:
                 self.doorbell.ring(RUNS, [run.id], max(0.0, delay))
-        if answer["outcome"] != "lost":
-            for job in item.get("jobs", ()):
-                self.doorbell.ring(job["kind"], [job["id"]])

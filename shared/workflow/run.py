@@ -39,6 +39,7 @@ class Bounds:
 
     parallel: int = 8  #: effects of one run under way at once
     step_seconds: float = 60.0  #: an attempt's time where the node does not say
+    job_seconds: float = 3600.0  #: a job's time where the node does not say
     output_bytes: int = 1024 * 1024  #: of one step's output as JSON
     context_bytes: int = 4 * 1024 * 1024  #: of all outputs of a run together
     attempts_logged: int = 100
@@ -152,7 +153,7 @@ class Run:
                     kept.append(signal)
                     continue
                 step.state = {**(step.state or {}), "signal": signal["data"]}
-                step.signal, step.due = None, self.clock()
+                step.signal, step.due = None, None
             self.pending.signals.append(signal["id"])
         self._mail = kept
 
@@ -289,11 +290,11 @@ class Run:
                     return
                 self.state.open[node_id] = OpenStep(number, due=until, signal=signal, state=state, since=started)
                 self.pending.frontier = True
-                if signal is not None:
-                    self._deliver()
+                self._deliver()
             case Job(kind=kind, input=input_):
                 job = str(uuid.uuid4())
-                due = self.clock() + self._allowed(self.graph.nodes[node_id])
+                seconds = self.graph.nodes[node_id].timeout_seconds or self.bounds.job_seconds
+                due = self.clock() + timedelta(seconds=seconds)
                 self.state.open[node_id] = OpenStep(number, due=due, job=job, since=started)
                 self.pending.jobs.append(
                     {
@@ -331,13 +332,13 @@ class Run:
     def _measure(self, outcome: Output) -> None:
         """Refuse what JSON or Postgres cannot hold, and what is larger than is kept."""
         try:
-            text = json.dumps([outcome.value, outcome.variables, outcome.respond], allow_nan=False)
+            text = json.dumps([outcome.value, outcome.variables, outcome.respond], allow_nan=False, ensure_ascii=False)
+            text.encode()  # a lone surrogate is not Unicode text
         except (TypeError, ValueError, RecursionError) as error:
             raise StepError(f"The step's output is not JSON: {error}", kind="invalid_output") from None
-        if "\\u0000" in text:
-            raise StepError(
-                "The step's output holds a NUL character, which Postgres cannot keep.", kind="invalid_output"
-            )
+        if _NUL.search(text):
+            message = "The step's output holds a NUL character, which Postgres cannot keep."
+            raise StepError(message, kind="invalid_output")
         if len(text) > self.bounds.output_bytes:
             message = f"The step's output is {len(text):,} bytes; at most {self.bounds.output_bytes:,} are kept."
             raise StepError(message, kind="output_too_large")

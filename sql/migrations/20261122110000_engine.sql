@@ -23,7 +23,7 @@ create table millrace.run (
     epoch integer not null default 0,
     seq integer not null default 0,
     state text not null default 'ready' check (state in ('ready', 'leased', 'waiting')),
-    due_at timestamptz not null,
+    due_at timestamptz,
     changed_at timestamptz not null,
     opened_at timestamptz not null,
     lease_until timestamptz,
@@ -36,7 +36,7 @@ create table millrace.run (
 with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
 
 comment on column millrace.run.seq is 'checkpoints written in this opening; the next one must carry seq + 1';
-comment on column millrace.run.due_at is 'while not leased: not to be claimed before this; infinity waits for news only';
+comment on column millrace.run.due_at is 'while not leased: not to be claimed before this; null waits for news only';
 comment on column millrace.run.changed_at is 'when it was last started, released or woken; decides whether a bell is under way';
 comment on column millrace.run.losses is 'leases that expired since the last checkpoint';
 comment on column millrace.run.news is 'signals, finished jobs and cancellations so far; a release that has not seen them is refused';
@@ -376,7 +376,7 @@ begin
                 end,
                 due_at = case
                     when v_then = 'release' and r.news <= (v_item ->> 'news')::integer
-                        then coalesce((v_item ->> 'due')::timestamptz, 'infinity')
+                        then (v_item ->> 'due')::timestamptz
                     else r.due_at
                 end,
                 changed_at = case when v_then = 'release' then v_now else r.changed_at end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.workflow.engine.conftest import CALLS, Engine, chain, probe
+from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, probe
 
 
 def test_a_chain_runs_in_order_and_gives_its_last_output(engine: Engine) -> None:
@@ -51,8 +51,6 @@ def test_a_condition_leaves_the_other_branch_dead(engine: Engine) -> None:
 
 def test_a_join_waits_for_the_longer_branch_and_sees_both(engine: Engine) -> None:
     seen = {}
-    from tests.workflow.engine.conftest import ACTS
-
     ACTS["look"] = lambda context: seen.update(context.inputs) or "done"
     graph = {
         "nodes": [

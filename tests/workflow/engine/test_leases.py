@@ -1,0 +1,222 @@
+"""Leases: one worker at a time, a lost one changes nothing, a lost reply is answered again."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from shared.database import Database
+from shared.workflow.run import Bounds
+from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, probe
+
+
+class Dead(BaseException):
+    """A worker that was killed."""
+
+
+def _claim(engine: Engine, run: str, lease: float = 60) -> list[dict[str, Any]]:
+    return engine.database.call(
+        "select * from millrace.claim_runs(%(ids)s::uuid[], %(lease)s, '{}')", {"ids": [run], "lease": lease}
+    )
+
+
+def _advance(engine: Engine, run: str, **item: Any) -> dict[str, Any]:
+    full = {"run": run, "lease": 60, "news": 0, "frontier": {}, "then": "go_on", **item}
+    answers = engine.database.call("select millrace.advance(%(items)s) as a", {"items": [full]})[0]["a"]
+    return answers[run]  # type: ignore[no-any-return]
+
+
+def _step(seq: int, node_id: str = "a") -> dict[str, Any]:
+    return {
+        "node_id": node_id, "iteration": 0, "attempt": 1, "seq": seq, "node_type": "probe", "status": "completed",
+        "output": seq, "started_at": "2026-01-01T00:00:00+00:00", "duration_ms": 1,
+    }  # fmt: skip
+
+
+def test_a_leased_run_is_claimed_by_nobody_else(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    assert len(_claim(engine, run)) == 1
+    assert _claim(engine, run) == []
+
+
+def test_two_claims_at_once_share_nothing(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    first, second = engine.db.connect("postgres"), engine.db.connect("postgres")
+    claim = "select execution_id from millrace.claim_runs(%s::uuid[], 60, '{}')"
+    with first.transaction():
+        assert len(first.execute(claim, [[run]]).fetchall()) == 1
+        assert second.execute(claim, [[run]]).fetchall() == []  # passed over, not waited for
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    _claim(engine, run)
+    engine.skip(61)
+    assert _claim(engine, run)[0]["epoch"] == 2
+    assert _advance(engine, run, epoch=1, seq=1, steps=[_step(1)]) == {"outcome": "lost"}
+    assert _advance(engine, run, epoch=1, seq=1, then="finish", end={"status": "completed"}) == {"outcome": "lost"}
+    assert engine.steps(run) == []
+    assert engine.execution(run)["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("item", "outcome"),
+    [
+        ({}, "advanced"),
+        ({"then": "release", "due": None, "status": "waiting"}, "released"),
+        ({"then": "finish", "end": {"status": "completed", "epoch": 1}}, "finished"),
+    ],
+)
+def test_a_checkpoint_repeated_after_a_lost_reply_is_answered_the_same(
+    engine: Engine, item: dict[str, Any], outcome: str
+) -> None:
+    run = engine.start(chain(probe("a")))
+    _claim(engine, run)
+    first = _advance(engine, run, epoch=1, seq=1, steps=[_step(1)], **item)
+    assert first == {"outcome": outcome}
+    assert _advance(engine, run, epoch=1, seq=1, steps=[_step(1)], **item) == first
+    assert len(engine.steps(run)) == 1
+
+
+def test_a_release_that_has_not_seen_the_news_is_refused_and_told(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    _claim(engine, run)
+    engine.call("signal_run", run, "go", {"n": 1})
+    answer = _advance(engine, run, epoch=1, seq=1, then="release", due=None, status="waiting")
+    assert answer["outcome"] == "advanced"
+    assert [signal["data"] for signal in answer["inbox"]["signals"]] == [{"n": 1}]
+    assert _advance(engine, run, epoch=1, seq=1, then="release", due=None, status="waiting") == answer
+
+
+def test_a_signal_waits_for_a_release_under_way_and_then_wakes_the_run(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    _claim(engine, run)
+    releasing, signalling = engine.db.connect("postgres"), engine.db.connect("postgres")
+    item = {"run": run, "epoch": 1, "seq": 1, "lease": 60, "news": 0, "frontier": {}, "then": "release", "due": None}
+    done = threading.Event()
+
+    def signal() -> None:
+        signalling.execute("select millrace.signal_run(%s, 'go', '{}')", [run])
+        done.set()
+
+    with releasing.transaction():
+        from psycopg.types.json import Jsonb
+
+        releasing.execute("select millrace.advance(%s)", [Jsonb([{**item, "status": "waiting"}])])
+        thread = threading.Thread(target=signal)
+        thread.start()
+        engine.db.wait_until_blocked(signalling)
+        assert not done.is_set()
+    thread.join(10)
+    hot = engine.hot(run)
+    assert hot is not None
+    assert hot["state"] == "ready"
+    assert len(_claim(engine, run)) == 1
+
+
+def test_a_killed_workers_run_goes_on_from_its_last_checkpoint(engine: Engine) -> None:
+    deaths = [True]
+
+    def die_once(context: Any) -> Any:
+        if deaths and deaths.pop():
+            raise Dead
+        return "alive"
+
+    ACTS["die"] = die_once
+    run = engine.start(chain(probe("a"), probe("b", "die"), probe("c")))
+    with pytest.raises(Dead):
+        engine.drive(run)
+    assert engine.drive(run) == 0  # its lease still stands
+    engine.skip(61)
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "completed"
+    assert [key.split("/")[1] for key, _ in CALLS] == ["a", "b", "b", "c"]
+
+
+def test_a_run_that_loses_five_workers_in_a_row_fails(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    for _ in range(5):
+        assert len(_claim(engine, run)) == 1
+        engine.skip(61)
+    assert _claim(engine, run) == []
+    assert engine.execution(run)["status"] == "failed"
+    assert engine.execution(run)["error"]["kind"] == "worker_lost"
+
+
+def test_a_checkpoint_forgives_lost_workers(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    for epoch in range(1, 8):
+        assert len(_claim(engine, run)) == 1
+        assert _advance(engine, run, epoch=epoch, seq=1) == {"outcome": "advanced"}
+        engine.skip(61)
+
+
+def test_an_expired_lease_is_found_by_the_tick(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    _claim(engine, run)
+    due = "select execution_id::text as id from millrace.due_runs(10, 5, 60)"
+    assert engine.db.owner.execute(due).fetchall() == []
+    engine.skip(61)
+    assert engine.db.owner.execute(due).fetchall() == [{"id": run}]
+
+
+def test_a_bell_under_way_is_not_doubled_by_the_tick(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    due = "select execution_id::text as id from millrace.due_runs(10, 5, 60)"
+    assert engine.db.owner.execute(due).fetchall() == []
+    engine.skip(6)
+    assert engine.db.owner.execute(due).fetchall() == [{"id": run}]
+
+
+def test_what_does_not_fit_this_invocation_goes_on_in_a_new_one(engine: Engine) -> None:
+    engine.bounds = Bounds(step_seconds=60)
+    begun = []
+
+    def slow(context: Any) -> Any:
+        begun.append(context.key)
+        engine.skip(50)
+        return "ok"
+
+    ACTS["slow"] = slow
+    run = engine.start(chain(probe("a", "slow"), probe("b", "slow")))
+    engine.drive(run, seconds=100)
+    assert len(begun) == 1  # 50 s are left, and b may take 60
+    assert engine.execution(run)["status"] == "running"
+    assert engine.bell.rung == [("workflow-run", run, 0.0)]
+    engine.drive(run, seconds=100)
+    assert engine.execution(run)["status"] == "completed"
+
+
+def test_a_long_step_renews_its_lease(engine: Engine) -> None:
+    engine.lease_seconds = 1.0
+    gate = threading.Event()
+    ACTS["slow"] = lambda _context: gate.wait(20)
+    run = engine.start(chain(probe("a", "slow")))
+    driving = threading.Thread(target=engine.drive, args=[run])
+    driving.start()
+    watcher = Database(engine.db.url("postgres"))
+    seqs: set[int] = set()
+    while len(seqs) < 3:  # two renewals beyond the claim
+        seqs.update(row["seq"] for row in watcher.call("select seq from millrace.run"))
+    watcher.close()
+    assert engine.drive(run) == 0
+    gate.set()
+    driving.join(10)
+    assert engine.execution(run)["status"] == "completed"
+    assert len(CALLS) == 1
+
+
+def test_checkpoints_are_heap_only_updates(engine: Engine) -> None:
+    run = engine.start(chain(probe("a")))
+    _claim(engine, run)
+    for seq in range(1, 21):
+        _advance(engine, run, epoch=1, seq=seq, steps=[_step(seq, f"n{seq}")])
+    engine.database.close()  # its counts are flushed as it leaves
+    counts = engine.db.connect("postgres").execute(
+        "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'run' and schemaname = 'millrace'"
+    )
+    row = counts.fetchone()
+    assert row is not None
+    assert row["n_tup_hot_upd"] >= 20
