@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
@@ -32,6 +32,16 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         return self.send("GET", path, query=query)
 
+    def pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Everything in a paged list."""
+        cursor = None
+        while True:
+            page = self.get(path, cursor=cursor, limit=200, **query)
+            yield from page["items"]
+            cursor = page.get("next")
+            if not cursor:
+                return
+
     def post(self, path: str, body: Any = None) -> Any:
         return self.send("POST", path, body=body)
 
@@ -52,11 +62,6 @@ class Api:
         if response.is_success:
             return _json(response) if response.content else None
         raise refusal(response)
-
-
-def segment(value: str) -> str:
-    """``value`` as one segment of a path."""
-    return quote(value, safe="")
 
 
 def refusal(response: httpx.Response) -> Failure:
