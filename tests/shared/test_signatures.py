@@ -271,9 +271,7 @@ def test_the_window_is_the_subscriptions() -> None:
         verify("slack", "a-secret", delivery.headers, b"{}", NOW + 11, tolerance=10)
 
 
-@pytest.mark.parametrize(
-    "timestamp", ["", "now", "-1", "1e9", "1_700_000_000", "\u0661\u0667" + "\u0660" * 8, "9" * 5000]
-)
+@pytest.mark.parametrize("timestamp", ["", "now", "-1", "1e9", "1_700_000_000", "\u0661\u0667\u0660", "9" * 5000])
 def test_a_timestamp_is_digits(timestamp: str) -> None:
     with pytest.raises(SignatureError, match="timestamp"):
         SIGN["slack"]("a-secret", b"{}").with_header("X-Slack-Request-Timestamp", timestamp).verify()
@@ -287,7 +285,7 @@ def test_a_refusal_tells_nothing_that_would_help() -> None:
             replace(delivery, body=b"[]").verify()
         said = str(refused.value)
         assert "a-secret" not in said
-        assert not any(value[-24:-4] in said for value in right)
+        assert not any(value[-16:-4] in said for value in right if len(value) > 20)
         assert refused.value.status == 401
 
 
