@@ -228,7 +228,10 @@ class TelemetrySettings(Settings):
         ),
     ]
     metrics_namespace: Annotated[
-        str, Field(default="Millrace", min_length=1, max_length=255, description="CloudWatch namespace of the metrics.")
+        str,
+        Field(
+            default="", max_length=255, description="CloudWatch namespace of the metrics; none are written without one."
+        ),
     ]
 
 
