@@ -6,6 +6,7 @@ from shared.workflow.nodes import (
     fail,
     filter,  # noqa: A004
     get_variable,
+    http_request,
     map,  # noqa: A004
     merge,
     reduce,
@@ -22,6 +23,7 @@ __all__ = [
     "fail",
     "filter",
     "get_variable",
+    "http_request",
     "map",
     "merge",
     "reduce",

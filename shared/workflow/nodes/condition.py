@@ -33,7 +33,7 @@ class ConditionConfig(NodeConfig):
 
 @node("condition", "if", config=ConditionConfig, branches=("true", "false"), expressions=declared)
 def condition(config: ConditionConfig, context: StepContext) -> Output:
-    """Follow the branch ``true`` or ``false``, as the expression says."""
+    """Follow the branch true or false, as the expression says."""
     result = truth(context, config.expression, "expression")
     branch = "true" if result else "false"
     return Output({"condition_result": result, "branch": branch}, branch=branch)
