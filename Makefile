@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test soak check format lock clean
+.PHONY: help install demo dev test soak check format reference lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ check: install ## Lint, types and the import contract
 format: install ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: install ## Write docs/settings.md and docs/api.md anew from the code
+	$(BIN)/python -m infra.reference
 
 lock: ## Renew requirements/*.txt from pyproject.toml (hashes, no index addresses)
 	for extra in local dev bench; do \
