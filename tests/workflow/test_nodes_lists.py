@@ -102,6 +102,21 @@ def test_an_item_that_cannot_be_computed_fails_the_step():
     assert caught.value.kind == "expression"
 
 
+@pytest.mark.parametrize(
+    ("node_type", "config"),
+    [
+        ("map", {"expression": "item"}),
+        ("filter", {"condition": "true"}),
+        ("reduce", {"expression": "item"}),
+        ("split", {"key": "item"}),
+    ],
+)
+def test_a_step_whose_time_is_over_stops(node_type, config):
+    with pytest.raises(StepError, match="0 of 3 items") as caught:
+        call(node_type, {"items": [1, 2, 3], **config}, step(seconds=0))
+    assert caught.value.kind == "timeout"
+
+
 def test_a_filter_asks_for_a_truth():
     with pytest.raises(StepError, match="not true or false"):
         call("filter", {"items": [0, 1], "condition": "item"})

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.workflow.node import NodeConfig, Output, StepContext, node
-from shared.workflow.nodes.operands import Expression, Items, declared, items, old, truth
+from shared.workflow.nodes.operands import Expression, Items, declared, each, items, old, truth
 
 
 class FilterConfig(NodeConfig):
@@ -29,5 +29,5 @@ def filter_items(config: FilterConfig, context: StepContext) -> Output:
     """Give the items for which the condition is true, in their order."""
     found = items(context, config.items)
     return Output(
-        [item for i, item in enumerate(found) if truth(context, config.condition, "condition", item=item, index=i)]
+        [item for i, item in each(context, found) if truth(context, config.condition, "condition", item=item, index=i)]
     )

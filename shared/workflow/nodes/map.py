@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.workflow.node import NodeConfig, Output, StepContext, node
-from shared.workflow.nodes.operands import Expression, Items, declared, evaluate, items, old
+from shared.workflow.nodes.operands import Expression, Items, declared, each, evaluate, items, old
 
 
 class MapConfig(NodeConfig):
@@ -28,5 +28,5 @@ def map_items(config: MapConfig, context: StepContext) -> Output:
     """Give the list of what the expression makes of each item."""
     found = items(context, config.items)
     return Output(
-        [evaluate(context, config.expression, "expression", item=item, index=i) for i, item in enumerate(found)]
+        [evaluate(context, config.expression, "expression", item=item, index=i) for i, item in each(context, found)]
     )

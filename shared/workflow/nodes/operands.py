@@ -7,6 +7,8 @@ workflow is saved, and the functions here give its value when the step runs.
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Iterator
 from enum import Enum, auto
 from functools import cache
 from typing import Annotated, Any
@@ -159,6 +161,15 @@ def items(context: StepContext, config: Items, field: str = "items", /) -> list[
     if len(found) > most:
         raise StepError(f"{field} has {len(found)} items; a node reads at most {most}", kind="too_large")
     return found
+
+
+def each(context: StepContext, found: list[Json], /) -> Iterator[tuple[int, Json]]:
+    """Index and item, as long as the step has time."""
+    until = time.monotonic() + (context.deadline - context.now).total_seconds()
+    for index, item in enumerate(found):
+        if time.monotonic() >= until:
+            raise StepError(f"The step's time was over after {index} of {len(found)} items", kind="timeout")
+        yield index, item
 
 
 def kind(value: Json) -> str:

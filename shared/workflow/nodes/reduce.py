@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.workflow.node import NodeConfig, Output, StepContext, node
-from shared.workflow.nodes.operands import Expression, Items, Template, declared, evaluate, items, old, render
+from shared.workflow.nodes.operands import Expression, Items, Template, declared, each, evaluate, items, old, render
 
 
 class ReduceConfig(NodeConfig):
@@ -31,7 +31,7 @@ class ReduceConfig(NodeConfig):
 def reduce_items(config: ReduceConfig, context: StepContext) -> Output:
     """Give what the accumulator is after the last item, or the initial value for an empty list."""
     accumulator = render(context, config.initial, "initial")
-    for index, item in enumerate(items(context, config.items)):
+    for index, item in each(context, items(context, config.items)):
         accumulator = evaluate(
             context, config.expression, "expression", accumulator=accumulator, item=item, index=index
         )

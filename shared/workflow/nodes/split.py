@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from shared.workflow.node import Json, NodeConfig, Output, StepContext, StepError, node
-from shared.workflow.nodes.operands import Items, MaybeExpression, declared, evaluate, items, kind, old, truth
+from shared.workflow.nodes.operands import Items, MaybeExpression, declared, each, evaluate, items, kind, old, truth
 
 
 class Strategy(StrEnum):
@@ -79,7 +79,7 @@ def split(config: SplitConfig, context: StepContext) -> Output:
     if config.size is not None:
         return Output([found[start : start + config.size] for start in range(0, len(found), config.size)])
     parts: dict[str, list[Json]] = {} if config.condition is None else {"true": [], "false": []}
-    for index, item in enumerate(found):
+    for index, item in each(context, found):
         if config.condition is not None:
             name = "true" if truth(context, config.condition, "condition", item=item, index=index) else "false"
         else:
