@@ -24,7 +24,7 @@ class MillraceError(Exception):
         errors: list[dict[str, Any]] | None = None,
         retry_after: int | None = None,
     ) -> None:
-        """``errors`` is a list of ``{"path": dotted field, "message": what is wrong}``; ``retry_after`` is in seconds."""
+        """``errors``: a list of ``{"path": dotted field, "message": what is wrong}``; ``retry_after``: in seconds."""
         self.detail = detail or (type(self).__doc__ or "").strip()
         self.remedy = remedy
         self.errors = errors or []

@@ -95,8 +95,8 @@ class DoorbellSettings(Settings):
         str,
         Field(
             default="none",
-            pattern=r"^(none|socket:.+|sqs:.+|sqs)$",
-            description="`socket:<directory>` on a laptop, `sqs` on AWS, `none` to leave waking to the tick.",
+            pattern=r"^(none|socket:.+)$",
+            description="`socket:<directory>` on a laptop, `none` to leave waking to the tick.",
         ),
     ]
 

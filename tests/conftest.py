@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import shared.database
+import shared.doorbell
 import shared.settings
 from tests.cluster import Cluster, TestDatabase, User, external_url
 
@@ -26,6 +27,7 @@ def _fresh_settings() -> Iterator[None]:
     yield
     shared.settings.forget()
     shared.database.database.cache_clear()
+    shared.doorbell.doorbell.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,10 @@ def driver() -> Driver:
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Drive what the bells name. A record that is no bell fails alone; with the database out of reach, all come again."""
+    """Drive what the bells name.
+
+    A record that is no bell fails alone; when the database is out of reach, all come again.
+    """
     ids, poisoned = records.bells(event)
     if poisoned:
         logger.error("records that are no bells", extra={"message_ids": poisoned})
