@@ -121,7 +121,9 @@ def save(api: Api, file: WorkflowFile) -> tuple[dict[str, Any] | None, dict[str,
     try:
         if before is None:
             return None, api.post(ROUTE, file.body)
-        return before, api.patch(f"{ROUTE}/{before['id']}", file.body)
+        # What the file leaves out goes back to its default, but for is_active: saving a graph must not start things.
+        left_out = {"description": None, "trigger_config": {}, "version": before["version"]}
+        return before, api.patch(f"{ROUTE}/{before['id']}", left_out | file.body)
     except Failure as failure:
         for error in failure.errors:
             error["where"] = file.where(str(error.get("path", "")))
