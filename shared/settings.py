@@ -133,8 +133,8 @@ class StorageSettings(Settings):
         str,
         Field(
             default="directory:.millrace/objects",
-            pattern=r"^(directory:.+|s3)$",
-            description="`directory:<path>` on a laptop, `s3` on AWS.",
+            pattern=r"^directory:.+$",
+            description="Where objects are kept: `directory:<path>`.",
         ),
     ]
     storage_secret: Annotated[
