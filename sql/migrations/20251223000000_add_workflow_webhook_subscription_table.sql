@@ -22,4 +22,4 @@ create index if not exists ix_workflowwebhooksubscription_webhook_path
 create index if not exists ix_workflowwebhooksubscription_is_active on public.workflowwebhooksubscription (is_active);
 create unique index if not exists ix_workflowwebhooksubscription_webhook_path_unique
     on public.workflowwebhooksubscription (webhook_path)
-    where is_active;
+    where is_active = true;

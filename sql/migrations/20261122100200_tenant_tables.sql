@@ -108,6 +108,23 @@ create table public.apitoken (
 
 create index ix_apitoken_owner_id on public.apitoken (owner_id);
 
+-- What the system we adopt kept in clear text, or hashed without salt, is emptied.
+update public."user"
+set hashed_password = ''
+where hashed_password <> '';
+
+update public.webhooksubscription
+set endpoint_secret = ''
+where endpoint_secret <> '';
+
+update public.user_api_key
+set key_hash = ''
+where key_hash <> '';
+
+update public.connectorversion
+set manifest = manifest #- '{oauth,client_secret}'
+where manifest #> '{oauth,client_secret}' is not null;
+
 -- Webhooks -----------------------------------------------------------------------------------------------------------
 
 -- `secret` is inherited and never written: the subscription names a row of `secret`.
@@ -125,10 +142,12 @@ alter table public.workflowwebhooksubscription
 create index if not exists ix_workflowwebhooksubscription_secret_id
     on public.workflowwebhooksubscription (secret_id);
 
--- A subscription that had a secret stays closed until it gets one of ours.
+-- A subscription that had a secret in clear text stays closed until it gets one of ours.
 update public.workflowwebhooksubscription
-set scheme = 'hmac-sha256'
-where secret is not null and scheme = 'none';
+set
+    scheme = 'hmac-sha256',
+    secret = null
+where secret is not null;
 
 alter table public.workflowwebhooksubscription
     add constraint workflowwebhooksubscription_scheme_known check (

@@ -1,5 +1,4 @@
--- Row-level security on every table, what tenants are granted, and the end of secrets in clear text. Runs before the
--- code.
+-- Row-level security on every table, and what tenants are granted. Runs before the code.
 --
 -- A tenant, whether it comes through PostgREST (`authenticated`) or through our faces (`millrace_api`), sees the rows
 -- whose `owner_id` is its own; platform connectors are everyone's. It changes rows directly only where it owns them
@@ -12,28 +11,6 @@
 -- every row.
 --
 -- A migration that adds a table ends likewise: enable, policy, grant. A test reads the catalogue and fails without.
-
--- Secrets kept in clear text, or hashed without salt, are emptied; ours are rows of `secret` -------------------------
-
-update public."user"
-set hashed_password = ''
-where hashed_password <> '';
-
-update public.workflowwebhooksubscription
-set secret = null
-where secret is not null;
-
-update public.webhooksubscription
-set endpoint_secret = ''
-where endpoint_secret <> '';
-
-update public.user_api_key
-set key_hash = ''
-where key_hash <> '';
-
-update public.connectorversion
-set manifest = manifest #- '{oauth,client_secret}'
-where manifest #> '{oauth,client_secret}' is not null;
 
 -- Nothing but what is granted below ----------------------------------------------------------------------------------
 

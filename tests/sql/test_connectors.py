@@ -17,8 +17,8 @@ SLUGS = re.findall(
     jenkins jira kubernetes linear linkedin looker mailchimp medium metabase microsoft-teams microsoft-to-do mixpanel
     monday-com netlify notion onedrive openai outlook-calendar paypal pinterest pipedrive quickbooks razorpay recurly
     reddit replicate s3-compatible-storage salesforce segment sendgrid shopify smartsheet snowflake square stripe
-    tableau telegram terraform-cloud tiktok todoist trello twilio twitter vercel whatsapp-business when2meet woocommerce wrike
-    xero youtube zendesk zoho-crm zoom
+    tableau telegram terraform-cloud tiktok todoist trello twilio twitter vercel whatsapp-business when2meet woocommerce
+    wrike xero youtube zendesk zoho-crm zoom
     """,
 )
 
