@@ -60,6 +60,8 @@ _NODE_REFERENCE = re.compile(
 
 #: More mistakes than these are counted, not listed.
 MOST_MISTAKES = 100
+MOST_SUGGESTIONS = 20
+LONGEST_SUGGESTED = 64
 
 
 class GraphError(Invalid):
@@ -128,6 +130,14 @@ class _Reader:
             mistake["node"] = node
         self.mistakes.append(mistake)
 
+    def nearest(self, name: str, known: Iterable[str]) -> str:
+        """What may have been meant, for the first few mistakes: comparing thousands of names takes minutes."""
+        if len(self.mistakes) >= MOST_SUGGESTIONS or len(name) > LONGEST_SUGGESTED:
+            return ""
+        names = [one for one in known if abs(len(one) - len(name)) <= LONGEST_SUGGESTED // 4]
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
     def graph(self, config: Any) -> Graph:
         if not isinstance(config, dict):
             self.wrong("", "a graph is an object with `nodes` and `edges`")
@@ -136,7 +146,9 @@ class _Reader:
             raise self.refusal()
         for key in config:
             if key not in _GRAPH_KEYS:
-                self.wrong(str(key), f"unknown key{_nearest(str(key), _GRAPH_KEYS)}; a graph has {_names(_GRAPH_KEYS)}")
+                self.wrong(
+                    str(key), f"unknown key{self.nearest(str(key), _GRAPH_KEYS)}; a graph has {_names(_GRAPH_KEYS)}"
+                )
         self.read_nodes(config.get("nodes"))
         self.read_edges(config.get("edges"))
         timeout = self.timeout(config.get("timeout_seconds"), "timeout_seconds")
@@ -253,7 +265,7 @@ class _Reader:
         self.declared.setdefault(node_id, path)
         for key in raw:
             if key not in _NODE_KEYS:
-                self.wrong(f"{path}.{key}", f"unknown key{_nearest(key, _NODE_KEYS)}", node_id)
+                self.wrong(f"{path}.{key}", f"unknown key{self.nearest(key, _NODE_KEYS)}", node_id)
         self.read_next(node_id, raw.get("next"), path)
 
         kind = self.kind(node_id, self.either(raw, path, "node_type", "type"), path)
@@ -293,7 +305,7 @@ class _Reader:
         self.types.setdefault(node_id, name)
         kind = REGISTRY.get(name)
         if kind is None:
-            reason = foreign.not_deployed(name) or f"unknown node type {name!r}{_nearest(name, REGISTRY)}"
+            reason = foreign.not_deployed(name) or f"unknown node type {name!r}{self.nearest(name, REGISTRY)}"
             self.wrong(f"{path}.node_type", reason, node_id)
         elif kind.capability and self.deployed is not None and kind.capability not in self.deployed:
             message = f"node type {name!r} needs the capability {kind.capability!r}, which is not deployed"
@@ -327,7 +339,7 @@ class _Reader:
                 key = problem["loc"][-1] if problem["loc"] else ""
                 message = problem["msg"].removeprefix("Value error, ")
                 if problem["type"] == "extra_forbidden":
-                    message = _unknown_key(model, str(key)) if len(problem["loc"]) == 1 else "unknown key"
+                    message = self.unknown_key(model, str(key)) if len(problem["loc"]) == 1 else "unknown key"
                 elif problem["type"] == "missing":
                     message = "is required"
                 where = ".".join((path, *map(str, _written(problem["loc"], value))))
@@ -335,6 +347,13 @@ class _Reader:
             for where, messages in found.items():
                 self.wrong(where, ", or ".join(dict.fromkeys(messages)), node_id)
             return None
+
+    def unknown_key(self, model: type[BaseModel], key: str) -> str:
+        accepted = _accepted(model)
+        if key in accepted:
+            return f"says the same as {accepted[key]!r}; keep one of them"
+        nearest = self.nearest(key, accepted)
+        return f"unknown key{nearest}" if nearest else f"unknown key; it takes {_names(model.model_fields)}"
 
     def check_expressions(self, node_id: str, kind: NodeType, sources: dict[str, str], path: str) -> None:
         for where, source in sources.items():
@@ -354,7 +373,7 @@ class _Reader:
                 continue
             for name, part in dict.fromkeys(_references(source)):
                 if name not in self.declared:
-                    self.wrong(path, f"there is no node {name!r}{_nearest(name, self.declared)}", node_id)
+                    self.wrong(path, f"there is no node {name!r}{self.nearest(name, self.declared)}", node_id)
                 elif part is not None and part not in _NODE_PARTS:
                     here = f"nodes.{name}" if name.isidentifier() else f"nodes[{name!r}]"
                     self.wrong(path, f"{here} has {_names(_NODE_PARTS)}; write {here}.output.{part}", node_id)
@@ -383,7 +402,7 @@ class _Reader:
                 continue
             for key in raw:
                 if key not in _EDGE_KEYS:
-                    self.wrong(f"{path}.{key}", f"unknown key{_nearest(key, _EDGE_KEYS)}")
+                    self.wrong(f"{path}.{key}", f"unknown key{self.nearest(key, _EDGE_KEYS)}")
             source = self.either(raw, path, "from", "source")
             target = self.either(raw, path, "to", "target")
             branch = self.either(raw, path, "branch", "condition")
@@ -402,7 +421,7 @@ class _Reader:
             for end, value in (("from", edge.source), ("to", edge.target)):
                 if value not in self.declared:
                     where = path if inward else f"{path}.{end}"
-                    self.wrong(where, f"there is no node {value!r}{_nearest(value, self.declared)}")
+                    self.wrong(where, f"there is no node {value!r}{self.nearest(value, self.declared)}")
             if edge.source == edge.target:
                 self.wrong(path, f"leads from {edge.source!r} to itself", edge.source)
 
@@ -414,7 +433,9 @@ class _Reader:
             branches = (*node.type.branches(node.config), ERROR_BRANCH)
             if edge.branch not in branches:
                 takes = f"{node.id!r} ({node.type.name}) takes {_names(branches)}"
-                self.wrong(f"{path}.branch", f"{takes}, not {edge.branch!r}{_nearest(edge.branch, branches)}", node.id)
+                self.wrong(
+                    f"{path}.branch", f"{takes}, not {edge.branch!r}{self.nearest(edge.branch, branches)}", node.id
+                )
 
     # --- paths
 
@@ -423,7 +444,7 @@ class _Reader:
         if named is not None:
             if isinstance(named, str) and named in self.declared:
                 return named
-            nearest = _nearest(named, self.declared) if isinstance(named, str) else ""
+            nearest = self.nearest(named, self.declared) if isinstance(named, str) else ""
             self.wrong("entry_node_id", f"there is no node {named!r}{nearest}")
             return None
         if not self.declared:
@@ -451,7 +472,8 @@ class _Reader:
             if any(self.types.get(node) in _LOOPS for node in cycle):
                 continue  # such a cycle is a loop's own way back, and the loop is refused already
             path = paths[cycle[-1], cycle[0]]
-            way = " -> ".join(f"{node!r}" for node in (*cycle, cycle[0]))
+            middle = cycle if len(cycle) <= 20 else [*cycle[:10], "…", *cycle[-9:]]
+            way = " -> ".join(map(repr, (*middle, cycle[0])))
             self.wrong(path, f"closes a cycle outside a loop: {way}", cycle[-1])
         if entry is None:
             return
@@ -516,14 +538,6 @@ def _accepted(model: type[BaseModel]) -> dict[str, str]:
 _ACCEPTED: dict[type[BaseModel], dict[str, str]] = {}
 
 
-def _unknown_key(model: type[BaseModel], key: str) -> str:
-    accepted = _accepted(model)
-    if key in accepted:
-        return f"says the same as {accepted[key]!r}; keep one of them"
-    nearest = _nearest(key, accepted)
-    return f"unknown key{nearest}" if nearest else f"unknown key; it takes {_names(model.model_fields)}"
-
-
 def _written(location: Iterable[int | str], value: Any) -> Iterator[int | str]:
     """The parts of a pydantic location that are in the written value; it also names the alternatives of a union."""
     for part in location:
@@ -545,10 +559,6 @@ def _renamed(path: str, names: dict[str, str]) -> str:
     return f"{names.get(first, first)}{dot}{rest}"
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-
-
 def _names(names: Iterable[str]) -> str:
-    return ", ".join(names)
+    every = list(names)
+    return ", ".join(every if len(every) <= 20 else [*every[:20], f"and {len(every) - 20} more"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from shared.settings import GraphSettings
@@ -379,3 +381,10 @@ class TestSize:
     @pytest.mark.parametrize("value", ["a\0b", float("nan"), float("inf"), "\ud800"])
     def test_what_postgres_cannot_hold_is_refused_with_its_path(self, value):
         assert set(mistakes({"nodes": [node("a", default=value)]})) == {"nodes.0.config.default"}
+
+    def test_thousands_of_wrong_names_are_not_compared_with_thousands_of_right_ones(self):
+        nodes = [node("x" * 50 + f"some_node_with_a_name_{i}") for i in range(500)]
+        edges = [edge("x" * 50 + f"some_nod_with_name_{i}", f"some_other_{i}") for i in range(2000)]
+        began = time.perf_counter()
+        assert len(mistakes({"nodes": nodes, "edges": edges})) > MOST_MISTAKES / 2
+        assert time.perf_counter() - began < 3
