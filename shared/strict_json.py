@@ -38,7 +38,7 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
 
 def check(value: Any, *, max_depth: int = MAX_DEPTH) -> None:
-    """Raise :class:`Invalid` with the path of every part of ``value`` that ``jsonb`` cannot hold, or that is too deep."""
+    """Raise :class:`Invalid` with the path of every part of ``value`` that ``jsonb`` cannot hold, or for its depth."""
     sound = True
     level, depth = [value], 0
     while level:

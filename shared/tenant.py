@@ -1,8 +1,8 @@
 """Who is calling, and the database as they may see it.
 
-A caller shows either a Supabase access token, which is verified here by its signature, or one of our own platform tokens
-(``mr_…``), which Postgres knows by its SHA-256. Either becomes a :class:`Tenant`, whose every statement runs with the
-caller's claims, so row-level security and our SQL functions decide what it may see and do.
+A caller shows either a Supabase access token, which is verified here by its signature, or one of our own platform
+tokens (``mr_…``), which Postgres knows by its SHA-256. Either becomes a :class:`Tenant`, whose every statement runs
+with the caller's claims, so row-level security and our SQL functions decide what it may see and do.
 
 What the database says about a credential is remembered for a few seconds, so that a request is normally one round trip.
 The price: a revoked platform token works until then (``MILLRACE_TOKEN_CACHE_SECONDS``, 5 unless set). A deactivated

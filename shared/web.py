@@ -1,15 +1,15 @@
 """What every HTTP face shares: one way to read a request, to know the caller, to refuse, and to be called by AWS.
 
-An ``api.py`` makes its app with :func:`create_app`, declares routes whose first argument is ``allow(Scope.…)``, and ends
-with ``handler = asgi_handler(app)``. Every refusal is a problem document (RFC 9457) that names the field and the remedy.
+An ``api.py`` declares routes whose first argument is ``allow(Scope.…)``, makes its app of them with :func:`create_app`,
+and ends with ``handler = asgi_handler(app)``. Every refusal is a problem document (RFC 9457) that names the field and
+the remedy.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -24,12 +24,11 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from shared import strict_json
-from shared.errors import BadRequest, Conflict, Invalid, MillraceError, NotFound, TooLarge, Unauthenticated
+from shared.errors import BY_SQLSTATE, BadRequest, Conflict, Invalid, MillraceError, NotFound, TooLarge, Unauthenticated
 from shared.scopes import Scope
 from shared.settings import LimitSettings
+from shared.telemetry import logger, observed
 from shared.tenant import REMEDY, Tenant, gate
-
-log = logging.getLogger("millrace.web")
 
 PROBLEM = "application/problem+json"
 Handler = Callable[[Any, Any], dict[str, Any]]
@@ -46,7 +45,7 @@ class ProblemResponse(JSONResponse):
 
 
 def problem(error: MillraceError, instance: str | None = None) -> ProblemResponse:
-    """The document that tells ``error`` to the caller: type, title, status, detail, and remedy and errors when there are."""
+    """The document that tells ``error`` to the caller: type, title, status, detail, and what there is of the rest."""
     body: dict[str, Any] = {
         "type": f"urn:millrace:problem:{error.slug}",
         "title": (type(error).__doc__ or "").strip().split("\n")[0].rstrip("."),
@@ -67,7 +66,7 @@ def problem(error: MillraceError, instance: str | None = None) -> ProblemRespons
     return ProblemResponse(body, status_code=error.status, headers=headers)
 
 
-# Reading ----------------------------------------------------------------------------------------------------------------
+# Reading --------------------------------------------------------------------------------------------------------------
 
 
 class StrictRoute(APIRoute):
@@ -105,7 +104,7 @@ async def _read(request: Request, limit: int) -> bytes:
     return request._body
 
 
-# The caller -------------------------------------------------------------------------------------------------------------
+# The caller -----------------------------------------------------------------------------------------------------------
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -128,17 +127,15 @@ def allow(scope: Scope) -> Any:
     return Depends(tenant)
 
 
-# Refusing ---------------------------------------------------------------------------------------------------------------
+# Refusing -------------------------------------------------------------------------------------------------------------
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, MillraceError)
+async def _refused(request: Request, error: MillraceError) -> Response:
     return problem(error, request.url.path)
 
 
-def _invalid(request: Request, error: Exception) -> Response:
-    """Every mistake with its path: body fields bare, others after ``query``, ``path`` or ``header``. Never the input."""
-    assert isinstance(error, RequestValidationError)
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """Every mistake with its path (``query.``, ``path.`` or ``header.`` before fields not of the body), never the input."""
     errors = []
     for mistake in error.errors():
         place = [str(part) for part in mistake["loc"]]
@@ -149,9 +146,8 @@ def _invalid(request: Request, error: Exception) -> Response:
     return problem(Invalid("The request is not valid.", errors=errors), request.url.path)
 
 
-def _unrouted(request: Request, error: Exception) -> Response:
+async def _unrouted(request: Request, error: HTTPException) -> Response:
     """What Starlette itself refuses: an address or a method that no route has."""
-    assert isinstance(error, HTTPException)
     if error.status_code == NotFound.status:
         return problem(NotFound("There is nothing at this address."), request.url.path)
     response = ProblemResponse(
@@ -201,7 +197,7 @@ class Edge:
                 raise
             refusal = _from_database(error)
             if refusal is None:
-                log.exception("%s %s failed", scope["method"], scope["path"])
+                logger.exception("%s %s failed", scope["method"], scope["path"])
                 refusal = MillraceError("Something went wrong here; it has been logged.")
             await problem(refusal, scope["path"])(scope, receive, answer)
 
@@ -222,32 +218,28 @@ def _from_database(error: Exception) -> MillraceError | None:
     return None
 
 
-# The app ----------------------------------------------------------------------------------------------------------------
+# The app --------------------------------------------------------------------------------------------------------------
 
 
 class Api(FastAPI):
-    """A FastAPI app whose description tells each route's scope and its problems truly."""
+    """A FastAPI app that knows its routes, and whose description tells each one's scope and its problems truly."""
+
+    declared: list[tuple[str, str, APIRoute]]  #: every described route as (path, method, route)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             description = super().openapi()
-            description["components"].setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
-            for path, method, route in routes(self):
-                operation = description["paths"][path][method.lower()]
-                scope = scope_of(route)
-                if scope:
+            description.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+            for path, method, route in self.declared:
+                if scope := scope_of(route):
+                    operation = description["paths"][path][method.lower()]
                     said = operation.get("description", "")
                     operation["description"] = f"{said}\n\nNeeds the scope `{scope}`.".strip()
         return super().openapi()
 
 
-def create_app(
-    title: str,
-    prefix: str,
-    *routers: APIRouter,
-    description: str = "",
-) -> Api:
-    """An app with ``routers`` under ``prefix``, described at ``<prefix>/openapi.json`` and, for people, ``<prefix>/docs``."""
+def create_app(title: str, prefix: str, *routers: APIRouter, description: str = "") -> Api:
+    """An app with ``routers`` under ``prefix``, described there at ``openapi.json`` and, for people, at ``docs``."""
     app = Api(
         title=title,
         version="1",
@@ -256,6 +248,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         responses=problems(401, 403, 422, 503),
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers={
             MillraceError: _refused,
             RequestValidationError: _invalid,
@@ -268,21 +261,21 @@ def create_app(
     def docs() -> Response:
         from shared.reference_page import render  # only people ask for it
 
-        return HTMLResponse(render(app.openapi()), headers={"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"})
+        return HTMLResponse(render(app.openapi()), headers={"content-security-policy": _PAGE_POLICY})
 
+    app.declared = []
     for router in routers:
         app.include_router(router, prefix=prefix)
+        app.declared += [
+            (prefix + route.path, method, route)
+            for route in router.routes
+            if isinstance(route, APIRoute)
+            for method in sorted(route.methods or ())
+        ]
     return app
 
 
-def routes(app: FastAPI) -> list[tuple[str, str, APIRoute]]:
-    """Every documented route of ``app`` as (path, method, route)."""
-    return [
-        (route.path, method, route)
-        for route in app.routes
-        if isinstance(route, APIRoute) and route.include_in_schema
-        for method in sorted(route.methods)
-    ]
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def scope_of(route: APIRoute) -> Scope | None:
@@ -295,7 +288,7 @@ def scope_of(route: APIRoute) -> Scope | None:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """``responses=`` of a route or app that may answer with these problems."""
-    said = {error.status: (error.__doc__ or "").strip() for error in (*MillraceError.__subclasses__(), MillraceError)}
+    said = {error.status: (error.__doc__ or "").strip() for error in BY_SQLSTATE.values()}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": said[status], "content": content} for status in statuses}
 
@@ -324,22 +317,23 @@ _PROBLEM_SCHEMA: Mapping[str, Any] = {
 }
 
 
-# AWS --------------------------------------------------------------------------------------------------------------------
+# AWS ------------------------------------------------------------------------------------------------------------------
 
 
-def asgi_handler(app: ASGIApp) -> Handler:
+def asgi_handler(app: FastAPI) -> Handler:
     """The Lambda entry point of ``app`` for API Gateway's HTTP API (payload format 2.0)."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     adapter = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM])
 
+    @observed
     def handler(event: Any, context: Any) -> dict[str, Any]:
         asyncio.set_event_loop(loop)  # Mangum takes the current one, which others may have closed
         try:
             return adapter(event, context)
         except Exception:
             # The app answers for its own failures, so this one is in the event: a foreign shape, or broken base64.
-            log.warning("an event is no HTTP request of API Gateway, payload format 2.0", exc_info=True)
+            logger.warning("an event is no HTTP request of API Gateway, payload format 2.0", exc_info=True)
             refusal = problem(BadRequest("The event is not a request that this function understands."))
             return {
                 "statusCode": refusal.status_code,

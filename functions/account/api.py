@@ -56,7 +56,11 @@ def create_token(caller: Annotated[Tenant, allow(Scope.TOKENS_WRITE)], new: Toke
 
 
 @router.delete(
-    "/me/tokens/{token_id}", status_code=204, summary="Revoke a platform token", tags=["tokens"], responses=problems(404)
+    "/me/tokens/{token_id}",
+    status_code=204,
+    summary="Revoke a platform token",
+    tags=["tokens"],
+    responses=problems(404),
 )
 def revoke_token(caller: Annotated[Tenant, allow(Scope.TOKENS_WRITE)], token_id: UUID) -> None:
     """It stops working within seconds, and stays in the list."""

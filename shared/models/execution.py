@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field, computed_field, field_validator
+
+from shared.models.api import Input, Output
 from shared.models.base import Json, Row, UtcDatetime
+
+#: Statuses that a run does not leave again, unless it is retried.
+ENDED = frozenset({"completed", "failed", "cancelled", "timed_out"})
 
 
 class WorkflowExecutionRow(Row):
@@ -87,3 +94,157 @@ class WorkflowSignalRow(Row):
     received_at: UtcDatetime
     processed: bool
     owner_id: UUID | None
+
+
+class RunInput(Input):
+    """What a run started by hand begins with."""
+
+    payload: Any = Field(default=None, examples=[{"to": "world"}])
+    """Any JSON; expressions see it as `trigger.payload`."""
+
+
+class SignalInput(Input):
+    """Something that a run waits for."""
+
+    type: str = Field(min_length=1, max_length=100, examples=["approved"])
+    """The name that the waiting node gives."""
+    data: Any = Field(default=None, examples=[{"by": "Ada"}])
+    """Any JSON, for that node's output."""
+
+    @field_validator("type")
+    @classmethod
+    def _not_ours(cls, type_: str) -> str:
+        if type_.startswith("millrace."):
+            raise ValueError("names that begin with `millrace.` are the engine's own")
+        return type_
+
+
+class SignalOutput(Output):
+    """A signal that was taken down."""
+
+    id: UUID
+
+
+class CancelOutput(Output):
+    """How a cancelled run stands."""
+
+    id: UUID
+    status: Literal["cancelled", "cancelling"]
+    """cancelling while a worker has it."""
+
+
+class ResolveInput(Input):
+    """What to do about a step that may or may not have had its effect when its worker was lost."""
+
+    decision: Literal["retry", "complete", "fail"]
+    """Do it again, take it as done with `output`, or fail it."""
+    iteration: int = Field(default=0, ge=0, le=2_147_483_647)
+    output: Any = None
+    """Its output, with `complete`."""
+
+
+class ExecutionStatus(Output):
+    """How a run stands."""
+
+    id: UUID
+    workflow_id: UUID
+    status: str
+    """running, waiting, waiting_for_signal, paused, completed, failed, cancelled or timed_out; cancelling when a worker
+    has yet to hear of it."""
+    current_node_id: str | None
+    started_at: UtcDatetime
+    completed_at: UtcDatetime | None
+    error: Json | None
+    error_message: str | None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.status in ENDED
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def duration_ms(self) -> float | None:
+        """From start to end."""
+        return (self.completed_at - self.started_at).total_seconds() * 1000 if self.completed_at else None
+
+
+class ExecutionSummary(ExecutionStatus):
+    """A run in a list."""
+
+    workflow_version: int
+    trigger_type: str | None
+    retry_count: int
+
+
+class ExecutionOutput(ExecutionSummary):
+    """A run. A value too large for its row is `{"$payload": {bucket, key, sha256, bytes}}`."""
+
+    trigger_data: Json | None
+    output: Json | None
+    response: Json | None
+    """What a respond node answered the webhook's sender: status, headers, body."""
+
+
+class TimelineStep(Output):
+    """One step of a run, in brief."""
+
+    node_id: str
+    node_type: str
+    iteration: int
+    attempt: int
+    status: str
+    """completed, failed or in_doubt."""
+    branch: str | None
+    started_at: UtcDatetime
+    duration_ms: float
+    output: Json | None
+    """Its output; of a long one the first 200 characters, as text."""
+    error: Json | None
+
+
+class StepOutput(Output):
+    """One step of a run, in full."""
+
+    node_id: str
+    node_type: str
+    iteration: int
+    attempt: int
+    seq: int
+    """Counts the run's steps as they ended."""
+    status: str
+    branch: str | None
+    started_at: UtcDatetime
+    duration_ms: float
+    output: Json | None
+    error: Json | None
+    variables: Json | None
+    """The workflow variables that it set."""
+
+
+class Timeline(Output):
+    """How a run went."""
+
+    execution: ExecutionStatus
+    steps: list[TimelineStep]
+    next: str | None
+    """`cursor` of the steps that follow, if there are more."""
+
+
+class Tail(Output):
+    """What is new in a run since the cursor."""
+
+    execution: ExecutionStatus
+    steps: list[TimelineStep]
+    cursor: str
+    """For the next call."""
+
+
+class LogOutput(Output):
+    """A line of a run's log."""
+
+    timestamp: UtcDatetime
+    level: str
+    node_id: str
+    message: str

@@ -1,0 +1,92 @@
+"""The three API faces over the test's own database."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shared.database
+import shared.doorbell
+import shared.settings
+import shared.tenant
+from tests.cluster import TestDatabase, User
+from tests.functions.gateway import GRAPH, SECRET, Gateway, sign
+
+
+class Bells:
+    """The run workers' end of the doorbell."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(directory / "workflow-run.sock"))
+        self.socket.setblocking(False)
+
+    def rung(self) -> list[str]:
+        """The ids rung since the last look."""
+        ids = []
+        while True:
+            try:
+                ids.append(json.loads(self.socket.recv(4096))["id"])
+            except BlockingIOError:
+                return ids
+
+
+@pytest.fixture
+def bells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bells]:
+    made = Bells(tmp_path_factory.mktemp("b"))
+    yield made
+    made.socket.close()
+
+
+@pytest.fixture
+def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
+    """The faces, without credentials."""
+    from functions.account import api as account
+    from functions.item import api as item
+    from functions.workflow_api import api as workflow
+
+    directory = Path(bells.socket.getsockname()).parent
+    monkeypatch.setenv("MILLRACE_DATABASE_URL", db.url("millrace_api"))
+    monkeypatch.setenv("MILLRACE_JWT_SECRET", SECRET)
+    monkeypatch.setenv("MILLRACE_DOORBELL", f"socket:{directory}")
+    monkeypatch.setenv("MILLRACE_SECRET_KEY_FILE", str(tmp_path / "keys.json"))
+    monkeypatch.setenv("MILLRACE_TOKEN_CACHE_SECONDS", "0")
+    shared.settings.forget()
+    for cache in (shared.database.database, shared.tenant.gate, shared.doorbell.doorbell):
+        cache.cache_clear()
+    yield Gateway(
+        {
+            "/api/v1/workflows": workflow.handler,
+            "/api/v1/users": account.handler,
+            "/api/v1/items": item.handler,
+        }
+    )
+    shared.database.database().close()
+    for cache in (shared.tenant.gate, shared.doorbell.doorbell):
+        cache.cache_clear()
+
+
+@pytest.fixture
+def api(gateway: Gateway, user: User) -> Gateway:
+    """The faces, as a signed-in tenant."""
+    return gateway.as_(sign(user))
+
+
+@pytest.fixture
+def other(gateway: Gateway, other_user: User) -> Gateway:
+    """The faces, as another tenant."""
+    return gateway.as_(sign(other_user))
+
+
+@pytest.fixture
+def workflow(api: Gateway) -> dict[str, Any]:
+    """A workflow of the tenant's."""
+    made = api.post("/api/v1/workflows", {"name": "Mill", "graph_config": GRAPH})
+    assert made.status == 201, made
+    body: dict[str, Any] = made.json
+    return body
