@@ -161,6 +161,19 @@ class SecretSettings(Settings):
     ]
 
 
+class OutboundSettings(Settings):
+    """Whom workflows may call."""
+
+    outbound_allow: Annotated[
+        str,
+        Field(
+            default="",
+            pattern=r"^\s*([^,\s]+:\d+(\s*,\s*[^,\s]+:\d+)*)?\s*$",
+            description="Local peers that may be called though they are private: `host:port`, comma between.",
+        ),
+    ]
+
+
 class LimitSettings(Settings):
     """How large things may be."""
 
