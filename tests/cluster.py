@@ -28,7 +28,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import JsonbDumper
 
 from infra import migrations
-from infra.local.postgres import PRELUDE, EmbeddedPostgres, allow_logins, create_database, with_database
+from infra.local.postgres import PRELUDE, EmbeddedPostgres, allow_logins, create_database, set_password, with_database
 from shared.database import ADAPTERS, Database, Row, dump_json
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -42,10 +42,10 @@ class Cluster:
     def __init__(self, root: Path, external_url: str | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
-        # Commits wait for nothing here, but full WAL costs a copy of a database nothing either.
         self._server = EmbeddedPostgres(root / "postgres", durable=False, options={"max_connections": "300"})
         self._external = external_url
         self._users: IO[str] | None = None
+        self._token = f"{os.getpid()}_{uuid.uuid4().hex[:6]}"
         self._numbers = itertools.count()
         self._admin: psycopg.Connection[tuple[Any, ...]] | None = None
         self._template = ""
@@ -56,7 +56,8 @@ class Cluster:
         return self._external or self._server.url("supabase_admin", "postgres")
 
     def url(self, role: str, database: str) -> str:
-        return with_database(self.superuser_url, database, role=role)
+        """Address of a database for a role; ``supabase_admin`` is the superuser, whatever its name on this server."""
+        return with_database(self.superuser_url, database, role=None if role == "supabase_admin" else role)
 
     def join(self) -> None:
         """Start the server or find it running, and make the template or find it made."""
@@ -99,7 +100,7 @@ class Cluster:
 
     def create(self) -> str:
         """A new migrated database; its name."""
-        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        name = f"test_{self._token}_{next(self._numbers)}"
         self._execute("create database {} owner postgres template {}", name, self._template)
         for setting in self._settings:  # these belong to the database and are not copied with it
             key, _, value = setting.partition("=")
@@ -142,6 +143,9 @@ class Cluster:
         building = f"building_{_digest()}"
         self._execute("drop database if exists {} with (force)", building)
         create_database(self.superuser_url, building)
+        password = urllib.parse.urlsplit(self.superuser_url).password
+        if password is not None:
+            set_password(self._admin, "postgres", urllib.parse.unquote(password))
         migrations.up(self.url("postgres", building))
         allow_logins(self.superuser_url)
         self._execute(

@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import psycopg
 from psycopg import sql
@@ -320,18 +320,31 @@ def create_database(superuser_url: str, name: str) -> None:
 
 
 def allow_logins(superuser_url: str) -> None:
-    """Let our two roles log in, without a password, over the private socket. Call it after the migrations."""
+    """Let our two roles log in, after the migrations: without a password over the private socket.
+
+    On a server that asks for passwords they get the superuser's: for tests and development only.
+    """
+    password = urllib.parse.urlsplit(superuser_url).password
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         for role in LOGIN_ROLES:
             connection.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
+            if password is not None:
+                set_password(connection, role, urllib.parse.unquote(password))
+
+
+def set_password(connection: psycopg.Connection[Any], role: str, password: str) -> None:
+    """Give ``role`` a password; the server sees and logs only its SCRAM verifier."""
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 def with_database(url: str, database: str, *, role: str | None = None) -> str:
-    """``url`` with another database name and, if given, another role."""
+    """``url`` with another database name and, if given, another role (with the same password, if there is one)."""
     parts = urllib.parse.urlsplit(url)
     if role is not None:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{urllib.parse.quote(role)}@{host}")
+        who, _, host = parts.netloc.rpartition("@")
+        _, colon, password = who.partition(":")
+        parts = parts._replace(netloc=f"{urllib.parse.quote(role)}{colon}{password}@{host}")
     # Written out: urlunsplit drops the empty authority's slashes.
     query = f"?{parts.query}" if parts.query else ""
     return f"{parts.scheme}://{parts.netloc}/{urllib.parse.quote(database)}{query}"

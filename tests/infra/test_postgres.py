@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -175,6 +176,37 @@ def test_it_is_reached_through_a_private_socket_only(server: EmbeddedPostgres) -
     assert server.cluster.stat().st_mode & 0o777 == 0o700
 
 
+def test_where_the_kernel_allows_no_user_namespaces_root_works_as_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root; everyone else runs the binaries as they are."""
+    with tempfile.TemporaryDirectory() as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        if os.geteuid() == 0:
+            monkeypatch.setattr(postgres, "_unprivileged", postgres._AsNobody)
+        postgres._binaries.cache_clear()
+        try:
+            with EmbeddedPostgres(Path(open_to_all) / "pg", durable=False) as server:
+                assert ask(server, "select 1") == 1
+                owner = server.cluster.stat().st_uid
+        finally:
+            postgres._binaries.cache_clear()
+        assert owner == (postgres._nobody() if os.geteuid() == 0 else os.geteuid())
+
+
+def test_a_server_that_asks_for_passwords_gives_our_roles_the_superusers(tmp_path: Path) -> None:
+    rules = tmp_path / "hba"
+    rules.write_text("local all supabase_admin trust\nlocal all all scram-sha-256\n")
+    with EmbeddedPostgres(tmp_path / "pg", durable=False, options={"hba_file": str(rules)}) as server:
+        with psycopg.connect(server.url("supabase_admin"), autocommit=True) as connection:
+            for role in postgres.LOGIN_ROLES:
+                connection.execute(f"create role {role} nologin".encode())
+        admin = server.url("supabase_admin").replace("supabase_admin@", "supabase_admin:p%40ss%2Fword@")
+        with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+            psycopg.connect(server.url("millrace_api"))
+        allow_logins(admin)
+        with psycopg.connect(with_database(admin, "millrace", role="millrace_api")) as connection:
+            assert connection.execute("select current_user::text").fetchone() == ("millrace_api",)
+
+
 def test_it_works_below_a_directory_that_is_closed_to_others(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -218,7 +250,7 @@ def test_an_existing_directory_keeps_its_version(tmp_path: Path) -> None:
     ("url", "expected"),
     [
         ("postgresql://a@/b?host=%2Fx", "postgresql://r@/new?host=%2Fx"),
-        ("postgresql://a:secret@host:1/b", "postgresql://r@host:1/new"),
+        ("postgresql://a:secret@host:1/b", "postgresql://r:secret@host:1/new"),
     ],
 )
 def test_a_url_changes_role_and_database(url: str, expected: str) -> None:
