@@ -22,7 +22,6 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 #: Modules with a FastAPI application ``app``, in the order of the API reference.
 FACES = (
     "functions.workflow_api.api",
-    "functions.webhook_intake.api",
     "functions.account.api",
     "functions.item.api",
 )
@@ -32,8 +31,8 @@ SETTINGS_INTRODUCTION = """\
 
 <!-- Made from shared/settings.py by `make reference`: change it there. -->
 
-A function reads its settings from the environment once, when it starts. If one is missing or out of bounds, it stops and
-names every such variable at once. The local stack sets them all itself, so on your own machine you need none.
+A function reads its settings from the environment once, when it starts. If one is missing or out of bounds, it stops
+and names every such variable at once. The local stack sets them all itself, so on your own machine you need none.
 
 An empty variable counts as unset. Values marked secret are never logged.
 """
@@ -44,12 +43,24 @@ API_INTRODUCTION = """\
 <!-- Made from the OpenAPI documents of the HTTP functions by `make reference`: change it there. -->
 
 Every route is under the address that `make dev` prints. Send `Authorization: Bearer <token>`: a token of your Supabase
-project, or one of the platform's own (`mr_…`, see [Command line](cli.md#token)). Where none is needed, the route says so.
+project, or one of the platform's own (`mr_…`, see [Command line](cli.md#token)).
 
 What goes wrong is answered with a problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)),
-`application/problem+json`: `type`, `title`, `status`, `detail`, often `remedy` (what to do), and for content that is not
-valid `errors`, a list of `path` and `message`. Something that belongs to somebody else is answered as if it were not
-there (404).
+`application/problem+json`: `type`, `title`, `status`, `detail`, often `remedy` (what to do), and for content that is
+not valid `errors`, a list of `path` and `message`. Something that belongs to somebody else is answered as if it were
+not there (404).
+"""
+
+#: The one HTTP function without an application of its own: its path, query and body belong to its senders.
+HOOKS = """\
+## Webhooks
+
+### POST `/hooks/{path}`
+
+A delivery to a webhook subscription's address. It needs no token: its signature is checked. PUT and PATCH are taken
+too, or only the method that the workflow's `trigger_config` names. `?wait=` (seconds, at most 25) asks for the run's
+own answer. `/api/v1/workflows/webhooks/{path}` is the same. What is answered when, and how to sign:
+[Webhooks](webhooks.md).
 """
 
 
@@ -64,7 +75,21 @@ def settings_reference() -> str:
         parts.append(f"\n## {title}\n\n{_paragraph(model.__doc__)}\n")
         parts += ["\n| variable | default | bounds | what it is |", "|---|---|---|---|"]
         parts += [_setting(name, model.model_fields[name]) for name in own]
-    return _tidy("\n".join(parts))
+    return _tidy("\n".join([*parts, OTHER_VARIABLES]))
+
+
+OTHER_VARIABLES = """
+## Command line and tests
+
+Read by `millrace` and by the tests, not by any function.
+
+| variable | default | what it is |
+|---|---|---|
+| `MILLRACE_URL` | the local stack | Address that `millrace` talks to. |
+| `MILLRACE_TOKEN` | the local stack's | Token that `millrace` sends. Secret. |
+| `MILLRACE_HOME` | `.millrace` | Where the local stack keeps its data. |
+| `MILLRACE_TEST_DATABASE_URL` | unset | A superuser's address of a Postgres on which tests make their databases. |
+"""
 
 
 def _setting(name: str, field: FieldInfo) -> str:
@@ -101,7 +126,7 @@ def _bounds(field: FieldInfo) -> str:
 
 def api_reference() -> str:
     """``docs/api.md``."""
-    parts = [API_INTRODUCTION]
+    parts = [API_INTRODUCTION, HOOKS]
     for name in FACES:
         module = importlib.import_module(name)
         document = module.app.openapi()

@@ -1,7 +1,7 @@
 """The command line, ``millrace``: one module per command group.
 
-It talks HTTP to the API, except ``dev``, ``demo`` and ``migrate``, which work on this machine. What every command shares
-is in ``session``; how things look is in ``screen``; exit codes are in ``exits``.
+It talks HTTP to the API, except ``dev``, ``demo`` and ``migrate``, which work on this machine. What every command
+shares is in ``session``; how things look is in ``screen``; exit codes are in ``exits``.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def options(
         str | None, typer.Option(envvar="MILLRACE_TOKEN", help="A token for it. Default: the local stack's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer with JSON, for machines.")] = False,
-    home: Annotated[
-        Path, typer.Option(envvar="MILLRACE_HOME", help="Where the local stack keeps its data.")
-    ] = Path(".millrace"),
+    home: Annotated[Path, typer.Option(envvar="MILLRACE_HOME", help="Where the local stack keeps its data.")] = Path(
+        ".millrace"
+    ),
 ) -> None:
     context.obj = Session(url=url, token=token, as_json=as_json, home=home)
 

@@ -12,11 +12,11 @@ NAME = "address.json"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The running stack: its base URL, a token that may use it, and the process that serves it."""
+    """Where an API is: its base URL, a token for it if there is one, and the process that serves it if it is ours."""
 
     url: str
-    token: str
-    pid: int
+    token: str | None
+    pid: int | None
 
 
 def write_address(home: Path, address: Address) -> None:
@@ -30,12 +30,14 @@ def write_address(home: Path, address: Address) -> None:
 
 
 def read_address(home: Path) -> Address | None:
-    """The address, or None when there is no file or it cannot be understood."""
+    """The address, or None when there is no file, it cannot be understood, or its process is gone."""
     try:
         found = json.loads((home / NAME).read_text(encoding="utf-8"))
-        return Address(url=str(found["url"]), token=str(found["token"]), pid=int(found["pid"]))
+        address = Address(url=str(found["url"]), token=str(found["token"]), pid=int(found["pid"]))
+        os.kill(int(found["pid"]), 0)  # a stack that was killed left its file behind
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return address
 
 
 def remove_address(home: Path) -> None:

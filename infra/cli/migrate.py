@@ -37,7 +37,9 @@ def up(context: typer.Context) -> None:
             if not session.as_json:
                 session.screen.print(
                     Text.assemble(
-                        ("✓ ", "green"), f"{migration.version}_{migration.name} ", (took(migration.seconds * 1000), "dim")
+                        ("✓ ", "green"),
+                        f"{migration.version}_{migration.name} ",
+                        (took(migration.seconds * 1000), "dim"),
                     )
                 )
 

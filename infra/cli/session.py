@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from infra.cli.address import Address, read_address
 from infra.cli.exits import Exit, Failure
 from infra.cli.screen import console
 
@@ -28,23 +29,25 @@ class Session:
     home: Path = Path(".millrace")
     screen: Console = field(default_factory=console)
 
+    def address(self) -> Address:
+        """The address given, or else that of the local stack that runs here."""
+        local = read_address(self.home)
+        if self.url is not None:
+            return Address(self.url.rstrip("/"), self.token, None)
+        if local is None:
+            raise Failure(
+                "No address was given and no local stack runs here.",
+                remedy="Start one with `millrace dev`, or give --url (MILLRACE_URL) and --token (MILLRACE_TOKEN).",
+                exit_code=Exit.UNREACHABLE,
+            )
+        return Address(local.url, self.token or local.token, local.pid)
+
     def api(self) -> Api:
-        """A client for the address given, or else for the local stack that runs here."""
-        from infra.cli.address import read_address
+        """A client for :meth:`address`."""
         from infra.cli.api import Api
 
-        url, token = self.url, self.token
-        if url is None:
-            address = read_address(self.home)
-            if address is None:
-                raise Failure(
-                    "No address was given and no local stack has run here.",
-                    remedy="Start one with `millrace dev`, or give --url (MILLRACE_URL) and --token (MILLRACE_TOKEN).",
-                    exit_code=Exit.UNREACHABLE,
-                )
-            url = address.url
-            token = token or address.token
-        return Api(url, token)
+        address = self.address()
+        return Api(address.url, address.token)
 
     def show(self, value: Any, render: Callable[[], object]) -> None:
         """``value`` as one JSON document with ``--json``, else whatever ``render`` makes of it."""

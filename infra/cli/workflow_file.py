@@ -1,4 +1,4 @@
-"""A workflow as a file: YAML or JSON (which is YAML), with the line of every part, so that a mistake can be pointed at."""
+"""A workflow as a file: YAML or JSON (which is YAML), with the line of every part, to point at mistakes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def read_workflow(path: Path) -> WorkflowFile:
         raise Failure(
             f"{name} has keys that a workflow does not: {', '.join(map(str, unknown))}.",
             remedy=f"Known keys: {', '.join(sorted(KEYS))}.",
-            errors=[{"where": f"{name}:{lines.get(str(key), 1)}", "message": f"unknown key {key!r}"} for key in unknown],
+            errors=[
+                {"where": f"{name}:{lines.get(str(key), 1)}", "message": f"unknown key {key!r}"} for key in unknown
+            ],
             exit_code=Exit.USAGE,
         )
     return WorkflowFile(name, body, lines)

@@ -1,4 +1,4 @@
-"""The demo's story: one signed push from its arrival to the end of its run, and two deliveries that must change nothing."""
+"""The demo's story: one signed push from arrival to the end of its run, and two deliveries that change nothing."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def anchors(page: Path) -> set[str]:
     """The fragments of a page's headings, as GitHub makes them."""
     tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
     made = set()
-    for opening, inline in zip(tokens, tokens[1:], strict=False):
+    for opening, inline in pairwise(tokens):
         if opening.type == "heading_open":
             text = re.sub(r"[`*_]", "", inline.content).lower()
             made.add(re.sub(r"[^\w\- ]", "", text).replace(" ", "-"))
@@ -23,12 +24,12 @@ def anchors(page: Path) -> set[str]:
 
 
 def links(page: Path) -> list[str]:
-    found = []
-    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
-        for child in token.children or []:
-            if child.type in ("link_open", "image"):
-                found.append(str(child.attrs.get("href") or child.attrs.get("src")))
-    return found
+    return [
+        str(child.attrs.get("href") or child.attrs.get("src"))
+        for token in MarkdownIt().parse(page.read_text(encoding="utf-8"))
+        for child in token.children or []
+        if child.type in ("link_open", "image")
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
