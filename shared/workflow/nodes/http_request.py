@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -245,14 +244,15 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-def _check_status(config: HttpRequestConfig, answer: dict[str, Json], now: datetime) -> None:
+def _check_status(config: HttpRequestConfig, answer: dict[str, Json], *, redirected: bool, now: datetime) -> None:
     status = answer["status"]
     if status < 400 or not config.fail_on_error:
         return
+    refused = status in _REFUSED_FOR_NOW and not redirected  # the first service had done its part before it redirected
     raise StepError(
         f"The service answered {status}.",
         kind="http_4xx" if status < 500 else "http_5xx",
-        retryable=status in _REFUSED_FOR_NOW or (status in _UNCERTAIN and not config.at_most_once),
+        retryable=refused or (status in (_REFUSED_FOR_NOW | _UNCERTAIN) and not config.at_most_once),
         output=answer,
         retry_after=retry_after(answer["headers"].get("retry-after"), now),
     )
@@ -275,28 +275,41 @@ def http_request(config: HttpRequestConfig, context: StepContext) -> Output:
     seconds = min(config.timeout_seconds, (context.deadline - context.now).total_seconds())
     if seconds <= 0:
         raise StepError("No time was left for the request.", kind="timeout", retryable=True)
-    repeatable = not config.at_most_once
-    began = time.monotonic()
-    try:
-        with outbound.client(timeout=seconds, max_bytes=NodeSettings.load().http_response_bytes) as client:
-            response = client.request(
-                config.method.value, url, headers=headers, content=content, follow_redirects=config.follow_redirects
-            )
-            answer = _read(response)
-    except outbound.BlockedAddress as error:
-        raise StepError(error.detail, kind="blocked") from None
-    except (httpx.ConnectTimeout, httpx.PoolTimeout) as error:  # nothing was sent
-        raise StepError(f"The service did not answer a connection: {error}", kind="timeout", retryable=True) from None
-    except httpx.TimeoutException:
-        passed = time.monotonic() - began
-        raise StepError(
-            f"The answer did not come within {passed:.1f} s.", kind="timeout", retryable=repeatable
-        ) from None
-    except httpx.ConnectError as error:
-        raise StepError(f"The service cannot be reached: {error}", kind="network", retryable=True) from None
-    except httpx.TooManyRedirects:
-        raise StepError("The service redirects too often.", kind="redirects") from None
-    except httpx.TransportError as error:
-        raise StepError(f"The connection broke: {error}", kind="network", retryable=repeatable) from None
-    _check_status(config, answer, context.now)
+    with outbound.client(timeout=seconds, max_bytes=NodeSettings.load().http_response_bytes) as client:
+        try:
+            request = client.build_request(config.method.value, url, headers=headers, content=content)
+        except httpx.InvalidURL as error:
+            raise _unusable(f"url: {error}") from None
+        try:
+            response = client.send(request, follow_redirects=config.follow_redirects)
+        except outbound.BlockedAddress as error:
+            raise StepError(error.detail, kind="blocked") from None
+        except outbound.ResponseTooLarge as error:
+            raise StepError(error.detail, kind="too_large") from None
+        except httpx.TooManyRedirects as error:
+            raise StepError(f"The service redirects too often: {error}.", kind="redirects") from None
+        except httpx.DecodingError:
+            raise StepError("The answer is not compressed as it says it is.", kind="bad_response") from None
+        except httpx.TransportError as error:
+            # At the first address, without a connection, surely nothing was sent; behind a redirect something was.
+            unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and error.request is request
+            raise StepError(
+                _broken(error, seconds),
+                kind="timeout" if isinstance(error, httpx.TimeoutException) else "network",
+                retryable=unsent or not config.at_most_once,
+            ) from None
+    answer = _read(response)
+    _check_status(config, answer, redirected=bool(response.history), now=context.now)
     return Output(answer)
+
+
+def _broken(error: httpx.TransportError, seconds: float) -> str:
+    import httpx
+
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"The service did not take a connection in time: {error}."
+    if isinstance(error, httpx.TimeoutException):
+        return f"The whole answer did not come within {seconds:g} s."
+    if isinstance(error, httpx.ConnectError):
+        return f"The service cannot be reached: {error}."
+    return f"The connection broke: {error or type(error).__name__}."
