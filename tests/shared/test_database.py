@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from shared import errors
 from shared.database import Database, database
 from shared.settings import SettingsError
 from tests.cluster import TestDatabase, User
+from tests.pooler import Pooler
 
 CLAIMS = "select current_setting('request.jwt.claims', true) as claims"
 
@@ -151,6 +153,31 @@ def test_an_interrupted_call_leaves_nothing_for_the_next_one(db: TestDatabase, u
         signal.signal(signal.SIGALRM, before)
     assert api.call("select 'fresh' as answer") == [{"answer": "fresh"}]
     assert api.call(CLAIMS)[0]["claims"] in ("", None)
+
+
+def test_claims_hold_and_end_behind_a_pooler_that_hands_connections_on_at_once(tmp_path: Path) -> None:
+    """Twelve clients on two server connections: each sees its own claims, and a call without claims sees none."""
+    with (
+        EmbeddedPostgres(tmp_path / "pg", durable=False) as server,
+        tempfile.TemporaryDirectory(prefix="mr-") as directory,
+        Pooler(Path(directory), server.runtime_dir, "supabase_admin", "millrace", size=2) as pooler,
+    ):
+
+        def work(number: int) -> None:
+            database = Database(pooler.url)
+            for turn in range(40):
+                claims = {"sub": f"{number}-{turn}"}
+                asked = "select current_setting('request.jwt.claims')::json ->> 'sub' as sub, %(turn)s as turn"
+                assert database.call_as(claims, asked, {"turn": turn}) == [{"sub": f"{number}-{turn}", "turn": turn}]
+                assert database.call(CLAIMS)[0]["claims"] in ("", None)
+                if turn % 10 == 0:
+                    with pytest.raises(psycopg.errors.DivisionByZero):
+                        database.call_as(claims, "select 1 / 0")
+            database.close()
+
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(work, range(12)))
+        assert pooler.handed_on > 100
 
 
 # --- broken and slow --------------------------------------------------------------------------------------------------
