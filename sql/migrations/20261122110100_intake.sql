@@ -338,21 +338,32 @@ as $$
 $$;
 
 
--- What a waiting caller may be told by now. One read by key; the last one gives the caller's place back.
+-- What a waiting caller may be told by now. One read by key; the caller's place is given back with the last read, or as
+-- soon as the run responded or ended.
 create function millrace.run_answer(p_execution uuid, p_delivery uuid, p_last boolean)
-returns table (status text, response jsonb, output jsonb, error jsonb, error_message text)
+returns table (status text, response jsonb, output jsonb, error_message text)
 language plpgsql
 security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+declare
+    v_run record;
 begin
-    return query
-    select e.status::text, e.response, e.output, e.error, e.error_message::text
+    select e.status::text as status, e.response, e.output, e.error_message::text as error_message
+    into v_run
     from public.workflowexecution e
     where e.id = p_execution;
-    if p_last then
+    if p_last
+        or v_run.response is not null
+        or v_run.status is null
+        or v_run.status in ('completed', 'failed', 'cancelled', 'timed_out')
+    then
         delete from millrace.webhook_wait t
         where t.delivery_id = p_delivery;
+    end if;
+    if v_run.status is not null then
+        return query select v_run.status, v_run.response, v_run.output, v_run.error_message;
     end if;
 end
 $$;
