@@ -17,8 +17,8 @@ from shared.workflow.node import StepError
 #: No wait between attempts is longer, whatever a policy or a Retry-After header says.
 LONGEST_BACKOFF_SECONDS = 86_400.0
 
-#: Error kinds that another attempt cannot change, so no policy may name them.
-NEVER_RETRIED = frozenset({"blocked"})
+#: Error kinds that another attempt cannot change (a refused address, a fail node), so no policy may name them.
+NEVER_RETRIED = frozenset({"blocked", "failed"})
 
 ErrorKind = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$")]
 

@@ -311,7 +311,7 @@ class Run:
                     self._succeed(node_id, number, Output(value), started)
                     self._end("completed", None, value)
                 else:
-                    self._fail(node_id, number, StepError(error, kind="failed"), started)
+                    self._fail(node_id, number, StepError(error, kind="failed", output=value), started)
 
     def _succeed(
         self, node_id: str, number: int, outcome: Output, started: datetime, *, resolved: bool = False

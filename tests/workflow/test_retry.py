@@ -97,8 +97,9 @@ def test_retry_after_is_a_lower_bound(policy, asked, random):
 
 
 @given(policy=policies(), attempt=st.integers(1, 99))
-def test_a_blocked_address_is_never_tried_again(policy, attempt):
-    assert decide(policy, StepError("private", kind="blocked", retryable=True), attempt, always(0)) is None
+def test_a_blocked_address_or_a_fail_node_is_never_tried_again(policy, attempt):
+    for kind in ("blocked", "failed"):
+        assert decide(policy, StepError("no use", kind=kind, retryable=True), attempt, always(0)) is None
 
 
 @pytest.mark.parametrize(
