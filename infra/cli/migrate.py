@@ -99,7 +99,7 @@ def _database(session: Session) -> Iterator[str]:
     class Settings(MigrationSettings):
         database_url: SecretStr | None = None
 
-    settings = Settings()
+    settings = Settings.load()
     configured = settings.migration_url or settings.database_url
     try:
         if configured is not None:
