@@ -5,8 +5,8 @@ address, and connects to one of the very addresses it checked. So a name that an
 ("rebinding") gains nothing, and neither does a redirect, which is another connection. Name, ``Host`` header and TLS
 server name stay those of the URL. Proxies and other settings from the environment are not used.
 
-``MILLRACE_OUTBOUND_ALLOW`` names local peers (``host:port``, comma between) that may be reached though they are private;
-for development and tests.
+``MILLRACE_OUTBOUND_ALLOW`` names local peers (``host:port``, comma between) that may be reached though they are
+private; for development and tests.
 """
 
 from __future__ import annotations
@@ -151,12 +151,12 @@ def _check_parts(url: httpx.URL, allowed: Allow) -> tuple[str, int]:
     if url.userinfo:
         raise BlockedAddress("A URL with a user name or password is not called.", remedy="Use a header instead.")
     host = _plain(url.raw_host.decode("ascii"))
-    port = url.port or (443 if url.scheme == "https" else 80)
+    port = _port(url)
     if not host:
         raise BlockedAddress("The URL names no host.")
     if (host, port) in allowed:
         return host, port
-    if port not in _WEB_PORTS and (port < 1024 or port in _REFUSED_PORTS):
+    if port not in _WEB_PORTS and (not 1024 <= port < 65536 or port in _REFUSED_PORTS):
         raise BlockedAddress(f"Port {port} is not called.")
     literal = _literal(host)
     if literal is not None:
@@ -449,6 +449,10 @@ class Client(httpx.Client):
         self._seconds = timeout
         self._max_bytes = max_bytes
 
+    def build_request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Request:
+        """As ``httpx.Client.build_request``; a text that is no URL, or is one only to some, is a blocked address."""
+        return super().build_request(method, _parse(url) if isinstance(url, str) else url, **given)
+
     def send(
         self,
         request: httpx.Request,
@@ -500,7 +504,7 @@ def _onwards(first: httpx.Request, following: httpx.Request) -> httpx.Request:
 
 
 def _port(url: httpx.URL) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+    return (443 if url.scheme == "https" else 80) if url.port is None else url.port
 
 
 def client(
