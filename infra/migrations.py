@@ -228,8 +228,17 @@ def split(text: str) -> list[str]:
     A semicolon ends a statement unless it stands in quotes, a dollar quote, a comment or parentheses. Comments stay
     with the statement after them; a trailing comment is an entry of its own, as it is there.
     """
-    found = (piece.rstrip(";").strip() for piece in _pieces(text))
-    return [piece for piece in found if piece]
+    return [statement for _, statement in _located(text)]
+
+
+def _located(text: str) -> Iterator[tuple[int, str]]:
+    """Each statement with the number of the line it begins on."""
+    line = 1
+    for piece in _pieces(text):
+        statement = piece.rstrip(";").strip()
+        if statement:
+            yield line + piece.count("\n", 0, piece.index(statement)), statement
+        line += piece.count("\n")
 
 
 _TOKEN = re.compile(
@@ -331,23 +340,16 @@ def _next(migrations: list[Migration], history: list[_Recorded]) -> Migration | 
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    statements = migration.statements
     # Do not queue behind a long transaction while everyone else queues behind us.
     connection.execute("set local lock_timeout = '30s'")
-    try:
-        # The whole file in one message: it runs faster, and an error's position is its position in the file.
-        connection.execute(migration.text.encode())
-        connection.execute(_RECORD, (migration.version, migration.name, statements))
-        connection.execute(_RECORD_CHECKSUM, (migration.version, migration.sha256))
-    except psycopg.Error as error:
-        raise MigrationFailed(_explain(migration, error), remedy=error.diag.message_hint) from error
-
-
-def _explain(migration: Migration, error: psycopg.Error) -> str:
-    place = migration.path.name
-    if error.diag.statement_position:
-        line = migration.text.count("\n", 0, int(error.diag.statement_position)) + 1
-        place = f"{place}:{line}"
-    parts = [f"{place}: {error.diag.message_primary or error}"]
-    parts += [part for part in (error.diag.message_detail, error.diag.context) if part]
-    return "\n".join(parts)
+    for line, statement in _located(migration.text):
+        try:
+            connection.execute(statement.encode())
+        except psycopg.Error as error:
+            if error.diag.statement_position:
+                line += statement.count("\n", 0, int(error.diag.statement_position) - 1)
+            notes = [f"{migration.path.name}:{line}: {error.diag.message_primary or error}"]
+            notes += [note for note in (error.diag.message_detail, error.diag.context) if note]
+            raise MigrationFailed("\n".join(notes), remedy=error.diag.message_hint) from error
+    connection.execute(_RECORD, (migration.version, migration.name, migration.statements))
+    connection.execute(_RECORD_CHECKSUM, (migration.version, migration.sha256))

@@ -4,7 +4,7 @@
 -- changes nothing. It is not a migration: on Supabase all of this exists. What it takes care to copy is what bites:
 --   * `postgres`, who runs the migrations, is no superuser: it may create roles and databases and passes by row-level
 --     security, nothing more;
---   * `auth` belongs to another role, and a role of ours may not call `auth.uid()`;
+--   * `auth` belongs to another role: neither `postgres` nor a role of ours may call `auth.uid()`;
 --   * what `postgres` creates in `public` is open to anon, authenticated and service_role unless a migration says no.
 -- No extension but `vector`, and that only where the server has it.
 
@@ -18,9 +18,9 @@ begin
         select *
         from (values
             ('postgres', 'login createrole createdb replication bypassrls', 'alter role postgres set timezone = utc'),
-            ('anon', 'nologin noinherit', 'grant anon to postgres with admin option'),
-            ('authenticated', 'nologin noinherit', 'grant authenticated to postgres with admin option'),
-            ('service_role', 'nologin noinherit bypassrls', 'grant service_role to postgres with admin option'),
+            ('anon', 'nologin noinherit', 'grant anon to postgres with admin true, inherit false'),
+            ('authenticated', 'nologin noinherit', 'grant authenticated to postgres with admin true, inherit false'),
+            ('service_role', 'nologin noinherit bypassrls', 'grant service_role to postgres with admin true, inherit false'),
             ('authenticator', 'login noinherit', 'grant anon, authenticated, service_role to authenticator'),
             ('supabase_auth_admin', 'login noinherit createrole', null),
             ('supabase_storage_admin', 'login noinherit createrole', null)

@@ -24,3 +24,12 @@ def blank(cluster: Cluster) -> Iterator[TestDatabase]:
     yield database
     database.close()
     cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+def still(cluster: Cluster) -> Iterator[TestDatabase]:
+    """A migrated database that a module's tests share because they only read it."""
+    database = TestDatabase(cluster, cluster.create())
+    yield database
+    database.close()
+    cluster.drop(database.name)

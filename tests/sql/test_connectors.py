@@ -69,22 +69,22 @@ def connector_migrations() -> list[migrations.Migration]:
     return [migration for migration in migrations.read() if "connectors" in migration.name]
 
 
-def test_there_are_exactly_99_connectors_and_101_versions(db: TestDatabase) -> None:
-    connectors = db.owner.execute("select * from connector order by slug").fetchall()
+def test_there_are_exactly_99_connectors_and_101_versions(still: TestDatabase) -> None:
+    connectors = still.owner.execute("select * from connector order by slug").fetchall()
     assert [row["slug"] for row in connectors] == SLUGS
     assert len(SLUGS) == 99
     for row in connectors:
         assert (row["is_platform"], row["owner_id"], row["status"]) == (True, None, "beta")
-    versions = db.owner.execute(
+    versions = still.owner.execute(
         "select slug, count(*) from connectorversion join connector on connector.id = connector_id "
         "where version = '1.0.0' group by slug having count(*) > 1 order by slug"
     ).fetchall()
     assert versions == [{"slug": "activecampaign", "count": 2}, {"slug": "insightly", "count": 2}]
-    assert db.owner.execute("select count(*) from connectorversion").fetchone() == {"count": 101}
+    assert still.owner.execute("select count(*) from connectorversion").fetchone() == {"count": 101}
 
 
-def test_every_connector_points_to_a_version_of_its_own(db: TestDatabase) -> None:
-    lost = db.owner.execute(
+def test_every_connector_points_to_a_version_of_its_own(still: TestDatabase) -> None:
+    lost = still.owner.execute(
         """
         select slug
         from connector
@@ -95,8 +95,8 @@ def test_every_connector_points_to_a_version_of_its_own(db: TestDatabase) -> Non
     assert lost == []
 
 
-def test_every_manifest_has_the_registrys_shape(db: TestDatabase) -> None:
-    rows = db.owner.execute(
+def test_every_manifest_has_the_registrys_shape(still: TestDatabase) -> None:
+    rows = still.owner.execute(
         "select slug, connector.name, manifest from connectorversion join connector on connector.id = connector_id"
     ).fetchall()
     for row in rows:
@@ -122,11 +122,11 @@ def test_every_manifest_has_the_registrys_shape(db: TestDatabase) -> None:
     assert {row["manifest"]["name"] for row in rows if row["slug"] == "twitter"} == {"Twitter / X"}
 
 
-def test_the_old_migration_names_are_kept_and_each_registers_some(db: TestDatabase) -> None:
+def test_the_old_migration_names_are_kept_and_each_registers_some(still: TestDatabase) -> None:
     names = {f"{migration.version}_{migration.name}" for migration in connector_migrations()}
     assert names == MIGRATIONS
     for migration in connector_migrations():
-        row = db.owner.execute(
+        row = still.owner.execute(
             "select count(*) from connector where to_char(created_at, 'YYYYMMDDHH24MISS') = %s", [migration.version]
         ).fetchone()
         assert row is not None

@@ -66,8 +66,8 @@ def test_an_unlinked_user_is_nobody_even_with_its_email(db: TestDatabase) -> Non
         '{"sub": "\\u0000"}',
     ],
 )
-def test_claims_that_name_nobody_are_nobody_and_no_error(db: TestDatabase, user: User, claims: str | None) -> None:
-    assert who(db, claims) is None
+def test_claims_that_name_nobody_are_nobody_and_no_error(still: TestDatabase, claims: str | None) -> None:
+    assert who(still, claims) is None
 
 
 def test_a_sign_in_belongs_to_one_user(db: TestDatabase, user: User) -> None:
@@ -85,8 +85,8 @@ def test_a_policy_asks_who_it_is_once_a_statement(db: TestDatabase, user: User) 
     assert "user_id" not in plan[0]["Plan"].get("Filter", "")
 
 
-def test_time_is_the_clocks_unless_a_test_stops_it(db: TestDatabase) -> None:
-    connection = db.connect("millrace_api")
+def test_time_is_the_clocks_unless_a_test_stops_it(still: TestDatabase) -> None:
+    connection = still.connect("millrace_api")
     (first,) = connection.execute("select millrace.now() as now").fetchone().values()  # type: ignore[union-attr]
     assert abs(first - datetime.now(UTC)) < timedelta(seconds=5)
     connection.execute("set millrace.now = '2030-02-03 04:05:06+00'")
@@ -98,16 +98,16 @@ def test_time_is_the_clocks_unless_a_test_stops_it(db: TestDatabase) -> None:
     assert later > first
 
 
-def test_time_moves_within_a_transaction(db: TestDatabase) -> None:
-    with db.owner.transaction():
-        (first,) = db.owner.execute("select millrace.now() as now").fetchone().values()  # type: ignore[union-attr]
-        (second,) = db.owner.execute("select millrace.now() as now").fetchone().values()  # type: ignore[union-attr]
+def test_time_moves_within_a_transaction(still: TestDatabase) -> None:
+    with still.owner.transaction():
+        (first,) = still.owner.execute("select millrace.now() as now").fetchone().values()  # type: ignore[union-attr]
+        (second,) = still.owner.execute("select millrace.now() as now").fetchone().values()  # type: ignore[union-attr]
     assert second > first
 
 
-def test_ids_are_version_7_and_carry_the_time_they_were_made(db: TestDatabase) -> None:
+def test_ids_are_version_7_and_carry_the_time_they_were_made(still: TestDatabase) -> None:
     before = time.time_ns() // 1_000_000
-    rows = db.owner.execute("select millrace.uuid7() as id from generate_series(1, 1000)").fetchall()
+    rows = still.owner.execute("select millrace.uuid7() as id from generate_series(1, 1000)").fetchall()
     after = time.time_ns() // 1_000_000
     for row in rows:
         assert row["id"].version == 7
@@ -116,17 +116,17 @@ def test_ids_are_version_7_and_carry_the_time_they_were_made(db: TestDatabase) -
     assert len({row["id"] for row in rows}) == 1000
 
 
-def test_ids_are_in_the_order_of_their_making(db: TestDatabase) -> None:
+def test_ids_are_in_the_order_of_their_making(still: TestDatabase) -> None:
     """To the microsecond: the 12 bits after the milliseconds are the rest of it."""
-    rows = db.owner.execute("select millrace.uuid7() as id from generate_series(1, 5000)").fetchall()
+    rows = still.owner.execute("select millrace.uuid7() as id from generate_series(1, 5000)").fetchall()
     moments = [row["id"].int >> 64 for row in rows]
     assert moments == sorted(moments)
     ids = []
     for _ in range(50):
-        (made,) = db.owner.execute("select millrace.uuid7() as id").fetchone().values()  # type: ignore[union-attr]
+        (made,) = still.owner.execute("select millrace.uuid7() as id").fetchone().values()  # type: ignore[union-attr]
         ids.append(made)
     assert ids == sorted(ids)
-    (in_order,) = db.owner.execute(
+    (in_order,) = still.owner.execute(
         "select %(ids)s::uuid[] = array(select unnest(%(ids)s::uuid[]) order by 1) as sorted", {"ids": ids}
     ).fetchone()  # type: ignore[misc]
     assert in_order == "sorted"

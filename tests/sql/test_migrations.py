@@ -273,6 +273,10 @@ def test_a_file_that_fails_halfway_leaves_nothing_and_names_the_line(
     write("20270102000000_two", "create table two (id int);\n\ninsert into two\nvalues ('no number');\n")
     with pytest.raises(MigrationFailed, match=r"20270102000000_two\.sql:4: invalid input syntax"):
         migrations.up(blank.url(), directory=three)
+    write("20270102000000_two", "create table two (id int check (id > 0));\n\n-- A row.\ninsert into two values (0);\n")
+    with pytest.raises(MigrationFailed, match=r"20270102000000_two\.sql:3: new row .* violates check") as failure:
+        migrations.up(blank.url(), directory=three)
+    assert "Failing row contains (0)" in failure.value.detail
     assert states(blank.url(), three) == {"one": State.APPLIED, "two": State.PENDING, "three": State.PENDING}
     assert blank.owner.execute("select to_regclass('two') as two").fetchone() == {"two": None}
     write("20270102000000_two", "create table two (id int);")

@@ -37,8 +37,8 @@ def test_the_engine_may_execute_functions_and_touch_no_table(db: TestDatabase, u
     assert functions_of(db, "millrace_engine") > COMMON
 
 
-def test_no_function_is_open_to_everyone(db: TestDatabase) -> None:
-    open_to_all = db.owner.execute(
+def test_no_function_is_open_to_everyone(still: TestDatabase) -> None:
+    open_to_all = still.owner.execute(
         """
         select oid::regprocedure::text as name
         from pg_proc
@@ -49,13 +49,13 @@ def test_no_function_is_open_to_everyone(db: TestDatabase) -> None:
     assert open_to_all == []
 
 
-def test_what_tenants_may_execute_the_engine_does_not_and_the_other_way_round(db: TestDatabase) -> None:
-    tenants = functions_of(db, "millrace_api") | functions_of(db, "authenticated")
-    assert tenants & functions_of(db, "millrace_engine") == COMMON
+def test_what_tenants_may_execute_the_engine_does_not_and_the_other_way_round(still: TestDatabase) -> None:
+    tenants = functions_of(still, "millrace_api") | functions_of(still, "authenticated")
+    assert tenants & functions_of(still, "millrace_engine") == COMMON
 
 
-def test_every_function_has_a_fixed_search_path(db: TestDatabase) -> None:
-    loose = db.owner.execute(
+def test_every_function_has_a_fixed_search_path(still: TestDatabase) -> None:
+    loose = still.owner.execute(
         """
         select oid::regprocedure::text as name
         from pg_proc
@@ -66,8 +66,8 @@ def test_every_function_has_a_fixed_search_path(db: TestDatabase) -> None:
     assert loose == []
 
 
-def test_our_roles_are_no_superusers_and_pass_by_no_policy(db: TestDatabase) -> None:
-    roles = db.owner.execute(
+def test_our_roles_are_no_superusers_and_pass_by_no_policy(still: TestDatabase) -> None:
+    roles = still.owner.execute(
         """
         select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolinherit, rolreplication
         from pg_roles
@@ -77,7 +77,7 @@ def test_our_roles_are_no_superusers_and_pass_by_no_policy(db: TestDatabase) -> 
     assert len(roles) == 2
     for role in roles:
         assert not any(value for name, value in role.items() if name != "rolname")
-    memberships = db.owner.execute(
+    memberships = still.owner.execute(
         """
         select from pg_auth_members
         join pg_roles on pg_roles.oid = member
@@ -88,14 +88,14 @@ def test_our_roles_are_no_superusers_and_pass_by_no_policy(db: TestDatabase) -> 
 
 
 @pytest.mark.parametrize("role", ["millrace_api", "millrace_engine"])
-def test_our_roles_speak_utc(db: TestDatabase, role: str) -> None:
-    with psycopg.connect(db.url(role)) as connection:
+def test_our_roles_speak_utc(still: TestDatabase, role: str) -> None:
+    with psycopg.connect(still.url(role)) as connection:
         assert connection.execute("show timezone").fetchone() == ("UTC",)
 
 
 @pytest.mark.parametrize("role", ["millrace_api", "millrace_engine", "authenticated", "anon"])
-def test_no_role_may_make_things_in_our_schemas(db: TestDatabase, role: str) -> None:
-    connection = db.connect(role)
+def test_no_role_may_make_things_in_our_schemas(still: TestDatabase, role: str) -> None:
+    connection = still.connect(role)
     for schema in ("public", "millrace"):
         with pytest.raises(InsufficientPrivilege):
             connection.execute(sql.SQL("create table {}.mine (id int)").format(sql.Identifier(schema)))
@@ -119,7 +119,7 @@ def test_what_a_later_migration_makes_is_closed_until_it_is_granted(db: TestData
 
 
 @pytest.mark.parametrize("role", ["millrace_api", "millrace_engine"])
-def test_a_role_of_ours_may_not_use_auth(db: TestDatabase, role: str) -> None:
+def test_a_role_of_ours_may_not_use_auth(still: TestDatabase, role: str) -> None:
     """Which is why no policy of ours calls auth.uid()."""
     with pytest.raises(InsufficientPrivilege):
-        db.connect(role).execute("select auth.uid()")
+        still.connect(role).execute("select auth.uid()")

@@ -80,8 +80,8 @@ def test_every_table_has_row_level_security(db: TestDatabase) -> None:
     assert without == [], "end the migration that adds a table with: enable row level security, policy, grant"
 
 
-def test_every_policy_is_for_tenants_and_asks_our_own_function_once_a_statement(db: TestDatabase) -> None:
-    policies = db.owner.execute(
+def test_every_policy_is_for_tenants_and_asks_our_own_function_once_a_statement(still: TestDatabase) -> None:
+    policies = still.owner.execute(
         "select tablename, roles::text[], qual, with_check from pg_policies where schemaname in ('public', 'millrace')"
     ).fetchall()
     assert policies
@@ -260,8 +260,8 @@ def test_an_item_is_its_owners_to_change_and_nobody_elses(
     assert me.execute("delete from item where id = %s", [item["id"]]).rowcount == 1
 
 
-def test_the_tables_belong_to_a_role_that_is_no_superuser(db: TestDatabase) -> None:
-    owners = db.owner.execute(
+def test_the_tables_belong_to_a_role_that_is_no_superuser(still: TestDatabase) -> None:
+    owners = still.owner.execute(
         """
         select distinct rolname, rolsuper, rolbypassrls
         from pg_class

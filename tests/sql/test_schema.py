@@ -28,17 +28,17 @@ READ_WITH_PARENT = {"executionlog", "executionstep", "webhookdelivery", "schedul
 OF_NOBODY = {"storage_event_dedupe", "webhook_tally", "webhook_wait", "alembic_version", "migration_checksum"}
 
 
-def test_the_forty_five_inherited_tables_are_all_there(db: TestDatabase) -> None:
+def test_the_forty_five_inherited_tables_are_all_there(still: TestDatabase) -> None:
     assert len(INHERITED) == 45
-    assert {table.name for table in tables(db.owner, "public")} >= INHERITED
+    assert {table.name for table in tables(still.owner, "public")} >= INHERITED
 
 
-def test_the_old_migration_tools_table_is_empty(db: TestDatabase) -> None:
-    assert db.owner.execute("select from alembic_version").fetchall() == []
+def test_the_old_migration_tools_table_is_empty(still: TestDatabase) -> None:
+    assert still.owner.execute("select from alembic_version").fetchall() == []
 
 
-def test_every_foreign_key_has_an_index(db: TestDatabase) -> None:
-    without = db.owner.execute(
+def test_every_foreign_key_has_an_index(still: TestDatabase) -> None:
+    without = still.owner.execute(
         """
         select conrelid::regclass::text as table, pg_get_constraintdef(pg_constraint.oid) as reference
         from pg_constraint
@@ -58,8 +58,8 @@ def test_every_foreign_key_has_an_index(db: TestDatabase) -> None:
     assert without == []
 
 
-def test_every_table_with_an_owner_has_an_index_on_it(db: TestDatabase) -> None:
-    without = db.owner.execute(
+def test_every_table_with_an_owner_has_an_index_on_it(still: TestDatabase) -> None:
+    without = still.owner.execute(
         """
         select relname
         from pg_attribute
@@ -75,8 +75,8 @@ def test_every_table_with_an_owner_has_an_index_on_it(db: TestDatabase) -> None:
     assert {row["relname"] for row in without} == READ_WITH_PARENT
 
 
-def test_every_public_table_but_two_has_an_owner(db: TestDatabase) -> None:
-    without = db.owner.execute(
+def test_every_public_table_but_two_has_an_owner(still: TestDatabase) -> None:
+    without = still.owner.execute(
         """
         select relname
         from pg_class
@@ -120,8 +120,8 @@ def test_a_page_of_runs_is_read_from_an_index_in_order(
     assert "Seq Scan" not in text, text
 
 
-def test_a_change_of_a_runs_status_touches_no_index(db: TestDatabase) -> None:
-    indexed = db.owner.execute(
+def test_a_change_of_a_runs_status_touches_no_index(still: TestDatabase) -> None:
+    indexed = still.owner.execute(
         """
         select distinct attname
         from pg_index
@@ -259,8 +259,8 @@ def test_when_a_user_goes_every_row_of_theirs_goes_and_no_other(db: TestDatabase
             assert len(found) == expected, f"{table}: {len(found)} rows of {rows.user.email}"
 
 
-def test_every_id_has_a_default(db: TestDatabase) -> None:
-    without = db.owner.execute(
+def test_every_id_has_a_default(still: TestDatabase) -> None:
+    without = still.owner.execute(
         """
         select attrelid::regclass::text as table
         from pg_attribute
