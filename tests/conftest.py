@@ -11,6 +11,7 @@ import pytest
 import shared.database
 import shared.doorbell
 import shared.settings
+import shared.storage
 from tests.cluster import Cluster, TestDatabase, User, external_url
 
 
@@ -25,8 +26,11 @@ def _no_settings_of_ours() -> None:
 def _fresh_settings() -> Iterator[None]:
     """A test that sets variables is not told yesterday's."""
     yield
-    shared.settings.forget()
+    if shared.database.database.cache_info().currsize:
+        shared.database.database().close()
     shared.database.database.cache_clear()
+    shared.storage.storage.cache_clear()
+    shared.settings.forget()
     shared.doorbell.doorbell.cache_clear()
 
 

@@ -448,7 +448,6 @@ def test_the_process_has_one_database_from_its_settings(db: TestDatabase, monkey
     monkeypatch.setenv("MILLRACE_DATABASE_URL", db.url("millrace_api"))
     assert database() is database()
     assert database().call("select current_user::text as who") == [{"who": "millrace_api"}]
-    database().close()
 
 
 def test_without_an_address_the_variable_is_named() -> None:

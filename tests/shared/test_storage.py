@@ -305,13 +305,9 @@ def test_the_process_has_one_store_from_its_settings(tmp_path: Path, monkeypatch
     monkeypatch.setenv("MILLRACE_STORAGE_SECRET", "x" * 32)
     bell = RecordingDoorbell()
     monkeypatch.setattr("shared.doorbell.doorbell", lambda: bell)
-    storage.cache_clear()
-    try:
-        stored: Stored = storage().put(BUCKET, "k", b"x")
-        assert storage() is storage()
-        assert DirectoryStorage(tmp_path / "o").head(BUCKET, "k") == stored
-        (event,) = DirectoryStorage(tmp_path / "o").events()
-        assert event.object == stored
-        assert bell.rung == [("storage-events", event.id, 0)]
-    finally:
-        storage.cache_clear()
+    stored: Stored = storage().put(BUCKET, "k", b"x")
+    assert storage() is storage()
+    assert DirectoryStorage(tmp_path / "o").head(BUCKET, "k") == stored
+    (event,) = DirectoryStorage(tmp_path / "o").events()
+    assert event.object == stored
+    assert bell.rung == [("storage-events", event.id, 0)]
