@@ -5,8 +5,8 @@ claims and the statement in one pipeline (:meth:`Database.call_as`). There is no
 lasts until the Sync, so that claims end with the call that brought them. That is what a pooler in transaction mode
 needs, for it hands the server connection on at the first ReadyForQuery. Nothing is prepared or kept in the session.
 
-This works on libpq's pipeline (``psycopg.pq``), not on psycopg's cursors: those take half as long again for a pipeline
-of two, and the engine makes thousands of short calls a second. Placeholders are psycopg's (``%s``,
+This works on libpq's pipeline (``psycopg.pq``), not on psycopg's cursors: for a pipeline of two those take two to four
+times as long, and the engine makes thousands of short calls a second. Placeholders are psycopg's (``%s``,
 ``%(name)s``, ``%%``), its adapters turn values into parameters and results into values, and
 
 * a dict or list is sent as ``jsonb``, except where its placeholder is cast to an array, as in ``%(ids)s::uuid[]``;
