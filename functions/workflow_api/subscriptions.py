@@ -69,7 +69,7 @@ def create_subscription(caller: Caller, seal: Seal, base_url: str, new: Subscrip
         shown = made if given is None and new.scheme not in SENDERS_OWN else None
         sealed = _sealed(seal, id_, made)
     [row] = caller.call(SQL["create_subscription"], {"id": id_, "new": fields, "secret": sealed})
-    return SubscriptionMade(**_with_url(row, base_url), secret=shown)
+    return _made(row, base_url, shown)
 
 
 def read_subscription(caller: Caller, base_url: str, id_: UUID) -> SubscriptionOutput:
@@ -99,7 +99,7 @@ def rotate_secret(caller: Caller, seal: Seal, base_url: str, id_: UUID, new: Rot
     check_secret(before.scheme, given)
     made = given or make_secret(before.scheme)
     [row] = caller.call(SQL["rotate_secret"], {"id": id_, "secret": _sealed(seal, id_, made)})
-    return SubscriptionMade(**_with_url(row, base_url), secret=None if given else made)
+    return _made(row, base_url, None if given else made)
 
 
 def delete_subscription(caller: Caller, id_: UUID) -> None:
@@ -164,6 +164,10 @@ def _sealed(seal: Seal, subscription: UUID, plaintext: str) -> dict[str, Any]:
         "nonce": nonce.hex(),
         "ciphertext": ciphertext.hex(),
     }
+
+
+def _made(row: dict[str, Any], base_url: str, shown: str | None) -> SubscriptionMade:
+    return SubscriptionMade(**{**_with_url(row, base_url), "secret": shown})  # over the inherited column, always null
 
 
 def _with_url(row: dict[str, Any], base_url: str) -> dict[str, Any]:

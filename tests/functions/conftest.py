@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import shared.database
 import shared.doorbell
 import shared.settings
 import shared.tenant
+from shared.doorbell import RecordingDoorbell
+from shared.workflow.drive import Driver
+from shared.workflow.run import Bounds
 from tests.cluster import TestDatabase, User
 from tests.functions.gateway import GRAPH, SECRET, Gateway, sign
 
@@ -67,8 +72,24 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
         }
     )
     shared.database.database().close()
+    if isinstance(bell := shared.doorbell.doorbell(), shared.doorbell.SocketDoorbell):
+        bell._socket.close()
     for cache in (shared.tenant.gate, shared.doorbell.doorbell):
         cache.cache_clear()
+
+
+@pytest.fixture
+def work(db: TestDatabase, bells: Bells) -> Iterator[Callable[[], None]]:
+    """A run worker: drives whatever was rung for until nobody rings any more."""
+    executor = ThreadPoolExecutor(2)
+    driver = Driver(db.engine, RecordingDoorbell(), executor, Bounds())
+
+    def drive() -> None:
+        while ids := bells.rung():
+            driver.drive(set(ids), datetime.now(UTC) + timedelta(seconds=20))
+
+    yield drive
+    executor.shutdown()
 
 
 @pytest.fixture
