@@ -253,7 +253,7 @@ Result = TypeVar("Result")
 
 
 class InvocationFailedError(Exception):
-    """The invocation failed; the log line before this one has the traceback."""
+    """Stands for an error whose text holds a secret; the log line before it has the traceback."""
 
 
 _warm = False
@@ -276,8 +276,11 @@ def observed(handler: Callable[[Any, Any], Result]) -> Callable[[Any, Any], Resu
             except Exception as error:
                 kind = type(error).__qualname__
                 logger.exception("the invocation failed", extra={Attribute.ERROR_TYPE: kind})
+                said = str(error)
+                if redact(said) == said:
+                    raise
                 # The runtime prints what it is given, unredacted: give it no more than it may say.
-                raise InvocationFailedError(f"{kind}: {redact(str(error))}") from None
+                raise InvocationFailedError(f"{kind}: {redact(said)}") from None
             finally:
                 flush()
 

@@ -23,7 +23,7 @@ from shared.settings import (
     SecretSettings,
     StorageSettings,
 )
-from shared.telemetry import logger
+from shared.telemetry import logger, observed
 
 PREFIXES = ("/hooks/", "/api/v1/workflows/webhooks/")
 #: Kept of the invocation's time for the answer to be sent.
@@ -34,6 +34,7 @@ class Settings(DatabaseSettings, DoorbellSettings, IntakeSettings, LimitSettings
     """What the intake of webhooks is told."""
 
 
+@observed
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """The AWS entry point."""
     try:

@@ -11,7 +11,7 @@ from shared import records
 from shared.database import database
 from shared.doorbell import doorbell
 from shared.settings import DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings
-from shared.telemetry import logger
+from shared.telemetry import logger, observed
 from shared.workflow.drive import Driver
 from shared.workflow.run import Bounds
 
@@ -38,6 +38,7 @@ def driver() -> Driver:
     )
 
 
+@observed
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Drive what the bells name.
 

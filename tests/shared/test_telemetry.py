@@ -167,6 +167,16 @@ def test_a_crash_is_logged_once_and_told_without_secrets(lines: Any) -> None:
     assert CANARY not in json.dumps(line)
 
 
+def test_a_crash_that_tells_no_secret_is_raised_as_it_is(lines: Any) -> None:
+    @observed
+    def handler(event: Any, context: Any) -> None:
+        raise LookupError("no such record")
+
+    with pytest.raises(LookupError, match="no such record"):
+        handler({}, SimpleNamespace(aws_request_id="request-1"))
+    assert lines()[0]["error.type"] == "LookupError"
+
+
 def test_metrics_are_written_at_the_end_of_the_invocation(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
