@@ -61,9 +61,23 @@ class Driver:
         What is left at ``until`` is released as due, and its bell rung, for a new invocation to go on with. Raises
         ``shared.errors.Unavailable`` when the database does not answer; the leases then run out and nothing is lost.
         """
+        wanted = list(ids)
+        driven = 0
+        while wanted:
+            claims = self.database.call(
+                self._statements["claim_runs"],
+                {"ids": wanted, "lease": self.lease_seconds, "known": list(self._graphs)},
+            )
+            driven += len(claims)
+            self._drive(self._open(claims), until)
+            more = bool(claims) and claims[0]["left_out"] and self.clock() < until
+            wanted = (
+                [id_ for id_ in wanted if id_ not in {str(claim["execution_id"]) for claim in claims}] if more else []
+            )
+        return driven
+
+    def _drive(self, runs: dict[str, Run], until: datetime) -> None:
         began = self.clock()
-        runs = self._claim(ids)
-        driven = len(runs)
         while runs:
             now = self.clock()
             items = []
@@ -77,13 +91,8 @@ class Driver:
             else:
                 futures = [attempt.future for run in runs.values() for attempt in run.attempts.values()]
                 wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
-        return driven
 
-    def _claim(self, ids: Iterable[str]) -> dict[str, Run]:
-        claims = self.database.call(
-            self._statements["claim_runs"],
-            {"ids": list(ids), "lease": self.lease_seconds, "known": list(self._graphs)},
-        )
+    def _open(self, claims: list[dict[str, Any]]) -> dict[str, Run]:
         runs: dict[str, Run] = {}
         broken = []
         for claim in claims:

@@ -101,6 +101,7 @@ class Run:
         self.cancelled: bool = claim["cancel_requested"]
         self.ended: dict[str, Json] | None = None  #: what ``advance`` writes as the end, once it is known
         self.deadline = claim["opened_at"] + timedelta(seconds=graph.timeout_seconds) if graph.timeout_seconds else None
+        self._unwritten = False  #: an effect's outcome is known here only; no effect may begin that depends on it
         self._announced: set[str] = set()  #: at-most-once steps whose start the last checkpoint recorded
         self._mail: list[dict[str, Any]] = []  #: signals that no step has waited for yet
         self._context_bytes = 0
@@ -207,7 +208,7 @@ class Run:
     def _next(self, now: datetime, until: datetime, fresh: bool) -> str | None:
         """The next step to start now, ready or open, if there is one that fits."""
         for node_id, step in self.state.open.items():
-            if node_id in self.attempts or step.in_doubt or (step.waits and (step.due is None or step.due > now)):
+            if node_id in self.attempts or not step.callable(now):
                 continue
             if step.started and node_id not in self._announced:
                 continue
@@ -230,7 +231,7 @@ class Run:
         node = self.graph.nodes[node_id]
         if node.effect is Effect.PURE:
             return now < until
-        if len(self.attempts) >= self.bounds.parallel:
+        if self._unwritten or len(self.attempts) >= self.bounds.parallel:
             return False
         return fresh or now + self._allowed(node) <= until
 
@@ -384,6 +385,7 @@ class Run:
         resolved: bool = False,
     ) -> None:
         self.state.seq += 1
+        self._unwritten = self._unwritten or self.graph.nodes[node_id].effect is not Effect.PURE
         row = {
             "node_id": node_id,
             "iteration": 0,
@@ -416,7 +418,7 @@ class Run:
 
     def checkpoint(self, lease: float, *, renew: bool) -> dict[str, Json] | None:
         """The item that ``millrace.advance`` wants now, or None while there is nothing to write, not even a renewal."""
-        idle = not self.attempts and not self._unannounced()
+        idle = not self.attempts and not self._unannounced() and not self._held_back()
         item: dict[str, Json] = {
             "run": self.id,
             "epoch": self.epoch,
@@ -438,12 +440,17 @@ class Run:
             item["status"] = "running"
         return {**item, "then": "go_on"}
 
+    def _held_back(self) -> bool:
+        """Whether steps could begin once this checkpoint is written."""
+        now = self.clock()
+        return self._unwritten and bool(self.state.ready or any(s.callable(now) for s in self.state.open.values()))
+
     def _unannounced(self) -> Iterable[str]:
         return [id_ for id_, step in self.state.open.items() if step.started and id_ not in self.attempts]
 
     def _due(self) -> str | None:
         """When a worker should look again: at once while steps are ready (this invocation had no time for them)."""
-        if self.state.ready or any(not step.waits for step in self.state.open.values()):
+        if self.state.ready or any(step.callable(self.clock()) for step in self.state.open.values()):
             return self.clock().isoformat()
         times = [time for time in (self.state.due(), self.deadline) if time is not None]
         return min(times).isoformat() if times else None
@@ -457,7 +464,7 @@ class Run:
         return "waiting"
 
     def _ending(self) -> dict[str, Json]:
-        assert self.ended is not None  # noqa: S101 (the caller looked)
+        assert self.ended is not None
         error = self.ended["error"]
         return {
             "status": self.ended["status"],
@@ -482,6 +489,7 @@ class Run:
         self.seq = item["seq"]
         self.status = "running"
         self.pending = Pending()
+        self._unwritten = False
         self._announced.update(id_ for id_, kept in item.get("frontier", {}).items() if kept.get("started"))
         if "news" in answer:
             self.news = answer["news"]

@@ -47,10 +47,13 @@ class OpenStep:
         step.since = datetime.fromisoformat(kept["since"]) if "since" in kept else None
         return step
 
-    @property
-    def waits(self) -> bool:
-        """Whether nothing can be done about it before ``due`` or news."""
-        return self.due is not None or self.signal is not None or self.job is not None or self.in_doubt
+    def callable(self, now: datetime) -> bool:
+        """Whether its node may be called (again): it is due, or never had to wait."""
+        if self.in_doubt:
+            return False
+        if self.due is not None:
+            return self.due <= now
+        return self.signal is None and self.job is None
 
 
 @dataclass(slots=True)

@@ -200,6 +200,8 @@ $$;
 -- Not claimed, and simply absent from the answer: runs that ended, are leased to a living worker, or are not due (a wait
 -- is never early). Rows that another transition holds are passed over; whoever holds them rings again. A run that lost
 -- its fifth worker since its last checkpoint is failed here as `worker_lost`, for no worker would survive to say so.
+-- A run that has lost a worker is claimed alone, so that one that kills its workers takes no others with it: `left_out`
+-- counts those that are due but must wait for a claim of their own.
 -- `graph` is null for versions in p_known, which the caller keeps; versions never change.
 create function millrace.claim_runs(p_ids uuid[], p_lease double precision, p_known uuid[])
 returns table (
@@ -220,7 +222,8 @@ returns table (
     trigger_type text,
     trigger_data jsonb,
     steps jsonb,
-    inbox jsonb
+    inbox jsonb,
+    left_out integer
 )
 language plpgsql
 security definer
@@ -255,8 +258,8 @@ begin
     end loop;
 
     return query
-    with claimable as materialized (
-        select r.execution_id
+    with due as materialized (
+        select r.execution_id, r.losses > 0 or r.state = 'leased' as suspect
         from millrace.run r
         where r.execution_id = any (p_ids)
             and (
@@ -265,6 +268,18 @@ begin
             )
         order by r.execution_id
         for update skip locked
+    ),
+    claimable as (
+        (select d.execution_id from due d where not d.suspect)
+        union all
+        (
+            select d.execution_id
+            from due d
+            where d.suspect
+                and not exists (select from due h where not h.suspect)
+            order by d.execution_id
+            limit 1
+        )
     ),
     claimed as (
         update millrace.run r
@@ -311,7 +326,8 @@ begin
             from public.executionstep s
             where s.execution_id = c.execution_id
         ),
-        case when c.news > 0 then millrace.inbox(c.execution_id) end
+        case when c.news > 0 then millrace.inbox(c.execution_id) end,
+        ((select count(*) from due) - (select count(*) from claimable))::integer
     from claimed c
     join public.workflowexecution e on e.id = c.execution_id
     left join public.workflowversion v on v.id = e.version_id;

@@ -20,7 +20,7 @@ import psycopg
 from shared.database import Database
 from shared.errors import Unavailable
 from shared.workflow.drive import Driver
-from shared.workflow.node import Effect, NodeConfig, Output, StepContext, node
+from shared.workflow.node import Effect, NodeConfig, Output, StepContext, StepError, node
 from shared.workflow.run import Bounds
 
 BATCH = 10
@@ -34,8 +34,11 @@ class Slow(NodeConfig):
 
 def _slow_step(config: Slow, context: StepContext) -> Output:
     """An effect under the step's key: a row in a table that only this test has, written beside the engine's own."""
-    with psycopg.connect(os.environ["SOAK_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("insert into soak.effect (key) values (%s)", [context.key])
+    try:
+        with psycopg.connect(os.environ["SOAK_DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("insert into soak.effect (key) values (%s)", [context.key])
+    except psycopg.OperationalError:  # Postgres is being killed as well
+        raise StepError("the other side is down", kind="network", retryable=True) from None
     time.sleep(config.seconds)
     return Output(context.key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -143,6 +144,23 @@ def test_a_run_that_loses_five_workers_in_a_row_fails(engine: Engine) -> None:
     assert _claim(engine, run) == []
     assert engine.execution(run)["status"] == "failed"
     assert engine.execution(run)["error"]["kind"] == "worker_lost"
+
+
+def test_a_run_that_lost_a_worker_is_driven_alone(engine: Engine) -> None:
+    """One run that kills its workers must not make its batch look as if each did."""
+    killer = engine.start(chain(probe("a", "die")))
+    innocent = [engine.start(chain(probe("a"), probe("b"))) for _ in range(3)]
+
+    def die(_context: Any) -> Any:
+        raise Dead
+
+    ACTS["die"] = die
+    for _ in range(6):
+        with contextlib.suppress(Dead):
+            engine.drive(*innocent, killer)
+        engine.skip(61)
+    assert {engine.execution(run)["status"] for run in innocent} == {"completed"}
+    assert engine.execution(killer)["error"]["kind"] == "worker_lost"
 
 
 def test_a_checkpoint_forgives_lost_workers(engine: Engine) -> None:

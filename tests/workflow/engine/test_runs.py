@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.workflow.node import StepContext
 from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, probe
 
 
@@ -98,3 +99,18 @@ def test_variables_survive_a_new_invocation(engine: Engine) -> None:
     engine.skip(61)
     engine.drive(run)
     assert engine.execution(run)["output"] == 3
+
+
+def test_an_effect_begins_only_when_what_it_depends_on_is_written(engine: Engine) -> None:
+    written = []
+
+    def look(context: StepContext) -> str:
+        written.append([step["node_id"] for step in engine.steps(context.key.split("/")[0])])
+        return context.key
+
+    ACTS["look"] = look
+    run = engine.start(chain(probe("a", "look"), probe("p", kind="probe_pure"), probe("b", "look"), probe("c", "look")))
+    engine.drive(run)
+    assert written == [[], ["start", "a", "p"], ["start", "a", "p", "b"]]
+    assert engine.execution(run)["status"] == "completed"
+    assert engine.bell.rung == []  # in one invocation
