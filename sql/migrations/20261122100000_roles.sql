@@ -45,15 +45,15 @@ alter default privileges in schema public grant all on tables to service_role;
 
 -- Time and ids -------------------------------------------------------------------------------------------------------
 
--- The one clock of our SQL. A test sets `millrace.now` to stop it.
+-- The one clock of our SQL. A test sets `millrace.now` to stop it. In plpgsql, which keeps its plan: a SQL function with a
+-- fixed search_path is planned anew by every statement.
 create or replace function millrace.now() returns timestamptz
-language sql volatile parallel safe
+language plpgsql volatile parallel safe
 set search_path = ''
 as $$
-    select coalesce(
-        nullif(pg_catalog.current_setting('millrace.now', true), '')::pg_catalog.timestamptz,
-        pg_catalog.clock_timestamp()
-    )
+begin
+    return coalesce(nullif(current_setting('millrace.now', true), '')::timestamptz, clock_timestamp());
+end
 $$;
 
 -- A time-ordered UUID (RFC 9562, version 7): 48 bits of milliseconds, 12 bits of the rest of the microsecond (its

@@ -139,7 +139,7 @@ def test_the_ledger_is_the_supabase_clis(blank: TestDatabase, three: Path) -> No
     ]
     (key,) = blank.owner.execute(
         "select conname, pg_get_constraintdef(oid) as definition from pg_constraint "
-        "where conrelid = 'supabase_migrations.schema_migrations'::regclass"
+        "where conrelid = 'supabase_migrations.schema_migrations'::regclass and contype = 'p'"
     ).fetchall()
     assert key == {"conname": "schema_migrations_pkey", "definition": "PRIMARY KEY (version)"}
     rows = blank.owner.execute(
