@@ -24,9 +24,7 @@ class Missing:
         return f"make install-{self.capability}"
 
 
-def missing(
-    requirements: Iterable[str] | None = None, installed: Callable[[str], bool] | None = None
-) -> list[Missing]:
+def missing(requirements: Iterable[str] | None = None, installed: Callable[[str], bool] | None = None) -> list[Missing]:
     """The capabilities that cannot run here, by name. Both arguments are this environment's own unless given."""
     present = installed or _installed
     lacking: dict[str, list[str]] = {}

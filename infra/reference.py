@@ -6,6 +6,7 @@ A test compares what stands in ``docs`` with what is made here, so neither can b
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,8 @@ What goes wrong is answered with a problem document ([RFC 9457](https://www.rfc-
 `application/problem+json`: `type`, `title`, `status`, `detail`, often `remedy` (what to do), and for content that is
 not valid `errors`, a list of `path` and `message`. Something that belongs to somebody else is answered as if it were
 not there (404).
+
+A list comes as a page: `items`, and `next`, which is the `cursor` of the page that follows or null at the end.
 """
 
 #: The one HTTP function without an application of its own: its path, query and body belong to its senders.
@@ -127,6 +130,7 @@ def _bounds(field: FieldInfo) -> str:
 def api_reference() -> str:
     """``docs/api.md``."""
     parts = [API_INTRODUCTION, HOOKS]
+    shapes: dict[str, dict[str, Any]] = {}
     for name in FACES:
         module = importlib.import_module(name)
         document = module.app.openapi()
@@ -135,6 +139,11 @@ def api_reference() -> str:
             parts.append(f"{described.strip()}\n")
         for path, method, operation in operations(document):
             parts.append("\n".join(_operation(document, path, method, operation)) + "\n")
+        shapes = {**shapes, **_answers(document)}
+    parts.append("## What is answered\n")
+    for name, shape in sorted(shapes.items()):
+        parts.append(f"### {name}\n\n{_paragraph(shape.get('description'))}\n")
+        parts.append("\n".join(_fields(shape, answer=True)) + "\n")
     return _tidy("\n".join(parts))
 
 
@@ -150,15 +159,17 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
     yield f"### {method} `{path}`\n"
     yield _paragraph(operation.get("description") or operation.get("summary") or "")
     parameters = [
-        parameter for parameter in operation.get("parameters", []) if parameter["in"] in ("path", "query", "header")
+        parameter
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] in ("query", "header") or parameter.get("description")  # an id in the path says what it is
     ]
     if parameters:
         yield "\n| parameter | in | type | what it is |\n|---|---|---|---|"
         for parameter in parameters:
             schema = parameter.get("schema", {})
             said = parameter.get("description") or schema.get("description") or ""
-            if "default" in schema and schema["default"] is not None:
-                said = f"{said} Default `{schema['default']}`.".strip()
+            if schema.get("default") is not None:
+                said = f"{said} Default `{json.dumps(schema['default'])}`.".strip()
             yield f"| `{parameter['name']}` | {parameter['in']} | {_type(schema)} | {_cell(said)} |"
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         schema = _resolved(document, content.get("schema", {}))
@@ -171,19 +182,52 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
         if not status.startswith("2"):
             continue
         schemas = [content.get("schema", {}) for content in answer.get("content", {}).values()]
-        name = _type(schemas[0]) if schemas and schemas[0] else ""
-        yield f"\nAnswers {status}{': ' + name if name else ''}."
+        said = _link(schemas[0]) if schemas and schemas[0] else ""
+        yield f"\nAnswers {status}{': ' + said if said else ''}."
 
 
-def _fields(schema: dict[str, Any]) -> Iterator[str]:
+def _answers(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The schemas that answers are made of, by name; those they hold included."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(schema: Any) -> None:
+        if isinstance(schema, list):
+            for part in schema:
+                visit(part)
+        elif isinstance(schema, dict):
+            name = str(schema.get("$ref", "")).rpartition("/")[2]
+            if name and name not in found:
+                found[name] = document["components"]["schemas"][name]
+                visit(found[name])
+            for part in schema.values():
+                visit(part)
+
+    for _, _, operation in operations(document):
+        for status, answer in operation.get("responses", {}).items():
+            if status.startswith("2"):
+                visit(answer)
+    return {name: shape for name, shape in found.items() if not name.startswith("Page_") and "properties" in shape}
+
+
+def _link(schema: dict[str, Any]) -> str:
+    """A schema's name as a link to its section."""
+    if schema.get("type") == "array":
+        return f"a list of {_link(schema['items'])}"
+    name = _type(schema)
+    if page := re.fullmatch(r"Page_(\w+)_", name):
+        return f"a page of [{page[1]}](#{page[1].lower()})"
+    return f"[{name}](#{name.lower()})" if "$ref" in schema else name
+
+
+def _fields(schema: dict[str, Any], *, answer: bool = False) -> Iterator[str]:
     required = set(schema.get("required", []))
     yield "| field | type | what it is |\n|---|---|---|"
     for name, field in schema["properties"].items():
         said = field.get("description", "")
-        if name in required:
+        if field.get("default") is not None:
+            said = f"{said} Default `{json.dumps(field['default'])}`.".strip()
+        elif name in required and not answer:
             said = f"Required. {said}".strip()
-        elif field.get("default") is not None:
-            said = f"{said} Default `{field['default']}`.".strip()
         yield f"| `{name}` | {_type(field)} | {_cell(said)} |"
 
 

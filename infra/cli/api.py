@@ -13,15 +13,41 @@ from infra.cli.exits import Exit, Failure
 TIMEOUT_SECONDS = 40.0
 
 
-class Api:
-    """A client bound to one address and one token. Use it as a context manager."""
+#: What would steer a terminal or hide text in it: control characters and changes of writing direction.
+UNSEEN = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        0x061C,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+    if chr(code) not in "\n\t"
+}
 
-    def __init__(self, url: str, token: str | None) -> None:
+
+class Api:
+    """A client bound to one address and one token. Use it as a context manager.
+
+    With ``for_people`` every string in an answer has its control characters made visible: what a webhook's sender wrote
+    must not steer the terminal of whoever looks at the run.
+    """
+
+    def __init__(self, url: str, token: str | None, *, for_people: bool = False) -> None:
         self.url = url.rstrip("/")
+        self._for_people = for_people
         headers = {"accept": "application/json", "user-agent": "millrace-cli"}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS)
+        try:
+            self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise Failure(
+                f"{url!r} is not an address, or the token is not one: {error}.", exit_code=Exit.USAGE
+            ) from None
 
     def __enter__(self) -> Api:
         return self
@@ -60,8 +86,21 @@ class Api:
                 exit_code=Exit.UNREACHABLE,
             ) from error
         if response.is_success:
-            return _json(response) if response.content else None
-        raise refusal(response)
+            answer = _json(response) if response.content else None
+            return visible(answer) if self._for_people else answer
+        failure = refusal(response)
+        raise Failure(**visible(vars(failure))) if self._for_people else failure
+
+
+def visible(value: Any) -> Any:
+    """A JSON value whose strings hold nothing that a terminal would obey."""
+    if isinstance(value, str):
+        return value.translate(UNSEEN)
+    if isinstance(value, list):
+        return [visible(item) for item in value]
+    if isinstance(value, dict):
+        return {visible(key): visible(item) for key, item in value.items()}
+    return value
 
 
 def refusal(response: httpx.Response) -> Failure:

@@ -66,3 +66,11 @@ def token(
         session.show(made, lambda: None)
     else:
         print(shown)  # alone on its line, so that $(millrace token) is the token
+
+
+def dev(context: typer.Context, port: PortOption = PORT) -> None:
+    """Start the local stack and leave it running; Ctrl-C stops it."""
+
+
+def demo(context: typer.Context) -> None:
+    """Show one signed webhook become a durable run, on this machine."""

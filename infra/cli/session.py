@@ -47,7 +47,7 @@ class Session:
         from infra.cli.api import Api
 
         address = self.address()
-        return Api(address.url, address.token)
+        return Api(address.url, address.token, for_people=not self.as_json)
 
     def show(self, value: Any, render: Callable[[], object]) -> None:
         """``value`` as one JSON document with ``--json``, else whatever ``render`` makes of it."""

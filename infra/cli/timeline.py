@@ -72,7 +72,7 @@ def step_line(step: dict[str, Any], width: int) -> Text:
         (f"{_fit(step['node_type'], TYPE_WIDTH)} ", "dim"),
         (f"{took(step.get('duration_ms')):>{TIME_WIDTH}}  ", "cyan"),
     )
-    room = max(20, width - len(line.plain) - 1)
+    room = max(8, width - len(line.plain) - 1)
     error = step.get("error")
     if step["status"] == "failed" and error:
         message = error.get("message") if isinstance(error, dict) else str(error)
