@@ -216,10 +216,12 @@ def status(url: str, *, directory: Path = DIRECTORY) -> list[Row]:
             return _compare(migrations, [])
         if known[1] is not None:
             return _compare(migrations, _history(connection))
+        # Another tool's ledger, perhaps of a time when it held only versions.
         rows = connection.execute(
-            "select version, coalesce(name, ''), statements from supabase_migrations.schema_migrations order by version"
+            "select to_jsonb(history) from supabase_migrations.schema_migrations as history order by version"
         ).fetchall()
-        return _compare(migrations, [_Recorded(version, name, None, statements) for version, name, statements in rows])
+        recorded = [_Recorded(row["version"], row.get("name") or "", None, row.get("statements")) for (row,) in rows]
+        return _compare(migrations, recorded)
 
 
 def split(text: str) -> list[str]:

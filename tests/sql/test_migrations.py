@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra import migrations
@@ -156,6 +156,7 @@ def test_a_ledger_that_the_cli_made_is_used_as_it_is(blank: TestDatabase, three:
     blank.owner.execute("create schema supabase_migrations")
     blank.owner.execute("create table supabase_migrations.schema_migrations (version text not null primary key)")
     blank.owner.execute("insert into supabase_migrations.schema_migrations values ('20200101000000')")
+    assert states(blank.url(), three)[""] is State.UNKNOWN
     migrations.up(blank.url(), directory=three)
     assert states(blank.url(), three) == {
         "": State.UNKNOWN,
@@ -200,6 +201,7 @@ _FRAGMENTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(_FRAGMENTS, min_size=1, max_size=6).map(" ".join), max_size=5))
 def test_statements_joined_by_semicolons_are_cut_apart_again(statements: list[str]) -> None:
     # Blanks between fragments keep two of them from forming a third ("-" and "-", a quote beside a quote).
