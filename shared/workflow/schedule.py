@@ -1,9 +1,8 @@
 """What a schedule does at a tick: which instants it fires, which it passes over and why, and when it is due next.
 
 Pure: the tick gives the row and the time, and hands the plan to one SQL function, which decides once more under the
-row's lock. An instant is the one that cron names. With jitter the run starts up to ``jitter_seconds`` later, by an
-offset that is always the same for one schedule, so that a thousand hourly schedules do not start in the same second;
-``next_run_at`` includes the offset, the occurrence's ``fire_at`` does not.
+row's lock. An instant is the one that cron names; ``next_run_at`` is one. With jitter the run starts later than its
+instant, by the schedule's own offset, which the database derives from its id.
 
 An instant is missed when nobody attended for :data:`GRACE` after it was due. ``missed_policy`` says what becomes of
 missed ones: ``skip`` fires none of them, ``latest`` the last one, ``all`` every one, the latest ``missed_cap`` of them.
@@ -11,7 +10,6 @@ missed ones: ``skip`` fires none of them, ``latest`` the last one, ``all`` every
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -40,7 +38,7 @@ class Schedule:
     next_run_at: datetime | None = None
     missed_policy: Missed = "latest"
     missed_cap: int = 10
-    jitter_seconds: int = 0
+    offset: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +60,40 @@ class Plan:
     occurrences: list[Occurrence] = field(default_factory=list)
 
 
-def offset(schedule: UUID, jitter_seconds: int) -> timedelta:
-    """The schedule's own share of its jitter: whole seconds in ``[0, jitter_seconds]``, from a hash of its id."""
-    if jitter_seconds <= 0:
-        return timedelta(0)
-    return timedelta(seconds=int.from_bytes(hashlib.sha256(schedule.bytes).digest()[:8], "big") % (jitter_seconds + 1))
-
-
-def first_run(schedule: Schedule, now: datetime) -> datetime:
-    """``next_run_at`` of a schedule made or changed at ``now``. Raises :class:`shared.cron.CronError`."""
-    late = offset(schedule.id, schedule.jitter_seconds)
-    return next_fire(schedule.cron_expression, schedule.timezone, now - late) + late
-
-
 def plan(schedule: Schedule, now: datetime) -> Plan:
     """What to do with a schedule that is due, or has no ``next_run_at`` yet. What the row says never makes it raise."""
+    until = now - schedule.offset
+    since = schedule.next_run_at
     try:
-        if schedule.next_run_at is None:
-            return Plan(schedule.id, None, first_run(schedule, now))
-        late = offset(schedule.id, schedule.jitter_seconds)
-        since = schedule.next_run_at - late
+        following = next_fire(schedule.cron_expression, schedule.timezone, until)
+        if since is None:
+            return Plan(schedule.id, None, following)
         wanted = schedule.missed_cap if schedule.missed_policy == "all" else 1
-        instants, earlier = _last_instants(schedule, since, now - late, wanted + RECORDED)
-        following = next_fire(schedule.cron_expression, schedule.timezone, now - late) + late
+        instants, earlier = _last_instants(schedule, since, until, wanted + RECORDED)
     except CronError as error:
-        seen = schedule.next_run_at
-        said = [Occurrence(seen or now, "failed", f"{error.detail} Looked at again in an hour.")]
-        return Plan(schedule.id, seen, now + LOOK_AGAIN, said)
+        return unreadable(schedule, now, error.detail)
 
     fires = set(instants[-wanted:])
     if schedule.missed_policy == "skip":
-        fires = {instant for instant in fires if instant + late >= now - GRACE}
+        fires = {instant for instant in fires if instant >= until - GRACE}
     occurrences = [
         Occurrence(instant, "started")
         if instant in fires
         else Occurrence(instant, "skipped", f"missed: nobody attended, and the policy is {schedule.missed_policy}")
         for instant in instants
     ]
-    if earlier and occurrences[0].status == "skipped":
+    if earlier:
+        oldest = occurrences[0]
         occurrences[0] = Occurrence(
-            occurrences[0].fire_at, "skipped", f"{occurrences[0].reason}; as were all since {since.isoformat()}"
+            oldest.fire_at, "skipped", f"{oldest.reason}; as were all since {since.isoformat()}"
         )
-    return Plan(schedule.id, schedule.next_run_at, following, occurrences)
+    return Plan(schedule.id, since, following, occurrences)
+
+
+def unreadable(schedule: Schedule, now: datetime, reason: str) -> Plan:
+    """What becomes of a schedule that cannot be planned: it says so, and stands in no other's way."""
+    said = Occurrence(schedule.next_run_at or now, "failed", f"{reason} Looked at again in an hour.")
+    return Plan(schedule.id, schedule.next_run_at, now + LOOK_AGAIN, [said])
 
 
 def _last_instants(schedule: Schedule, since: datetime, until: datetime, count: int) -> tuple[list[datetime], bool]:

@@ -371,6 +371,18 @@ $$;
 
 -- Schedules ----------------------------------------------------------------------------------------------------------
 
+-- By how many seconds a schedule starts later than its instant: its own share of its jitter, always the same, so that a
+-- thousand hourly schedules do not start in the same second. Internal.
+create function millrace.schedule_offset(p_schedule uuid, p_jitter integer)
+returns integer
+language sql
+immutable
+set search_path = ''
+as $$
+    select (('x' || left(md5(p_schedule::text), 8))::bit(32)::bigint % (p_jitter + 1))::integer
+$$;
+
+
 -- Schedules that are due, or that have no next instant yet; not those that another tick is firing at this moment.
 create function millrace.due_schedules(p_limit integer)
 returns table (
@@ -380,7 +392,7 @@ returns table (
     next_run_at timestamptz,
     missed_policy text,
     missed_cap integer,
-    jitter_seconds integer,
+    offset_seconds integer,
     now timestamptz
 )
 language plpgsql
@@ -399,11 +411,18 @@ begin
         s.next_run_at at time zone 'utc',
         s.missed_policy,
         s.missed_cap,
-        s.jitter_seconds,
+        millrace.schedule_offset(s.id, s.jitter_seconds),
         v_now
     from public.workflowschedule s
     where s.is_active
-        and (s.next_run_at is null or s.next_run_at <= v_now at time zone 'utc')
+        and (
+            s.next_run_at is null
+            or (
+                s.next_run_at <= v_now at time zone 'utc'
+                and s.next_run_at + make_interval(secs => millrace.schedule_offset(s.id, s.jitter_seconds))
+                    <= v_now at time zone 'utc'
+            )
+        )
     order by s.next_run_at nulls first, s.id
     limit p_limit
     for update skip locked;

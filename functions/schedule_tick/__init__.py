@@ -1,0 +1,1 @@
+"""The tick: fires schedules, and rings again for whatever is due and unattended."""

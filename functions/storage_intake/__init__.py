@@ -1,0 +1,1 @@
+"""Stored files start workflows here."""
