@@ -90,20 +90,16 @@ def _summary(done: int, unknown: list[str]) -> Text:
 def _database(session: Session) -> Iterator[str]:
     """The address of the database to migrate. The embedded server is started for the while if it does not run."""
     import psycopg
-    from pydantic import SecretStr
 
+    from infra.cli.settings import settings
     from infra.local.postgres import EmbeddedPostgres, PostgresError
     from shared.errors import MillraceError
-    from shared.settings import MigrationSettings
 
-    class Settings(MigrationSettings):
-        database_url: SecretStr | None = None
-
-    settings = Settings.load()
-    configured = settings.migration_url or settings.database_url
+    database_url, migration_url = settings().addresses
+    configured = migration_url or database_url
     try:
         if configured is not None:
-            yield configured.get_secret_value()
+            yield configured
             return
         server = EmbeddedPostgres(session.home / "postgres")
         if server.running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -85,6 +86,19 @@ def brief(value: Any, limit: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_REQUEST = re.compile(r"(\d\d:\d\d:\d\d) (.*) (\d{3}|failed) ([\d.]+ ms) (\S+)(.*)")
+
+
+def request_line(line: str) -> Text:
+    """A line of the stack's request log, its status in colour; any other line as it is."""
+    match = _REQUEST.fullmatch(line)
+    if match is None:
+        return Text(line, style="dim")
+    at, what, status, spent, function, note = match.groups()
+    colour = "red" if status[0] in "5f" else "yellow" if status[0] == "4" else "green"
+    return Text.assemble((at, "dim"), f" {what} ", (status, colour), (f" {spent} {function}", "dim"), note)
 
 
 def print_failure(failure: Failure, *, as_json: bool) -> None:
