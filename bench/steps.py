@@ -1,10 +1,10 @@
 """Durable steps per second, ours and DBOS's, side by side on the same embedded Postgres.
 
 Both do the same work in the same run: workflows of ten steps that each return a small object and must be on disk before
-the next begins. ``1 worker`` is one process with one workflow at a time; ``16 workers`` are sixteen processes that share
-the workflows evenly (and, for DBOS, also one process of sixteen threads, its usual form). Our workers claim and drive
-batches as in production: ten runs at a time with sixteen, one with one. Rounds alternate, so that a noisy machine slows
-both; the medians and their ratio are printed. Then one of our runs is looked at closely: statements by the server's log,
+the next begins. "1 worker" is one process with one workflow at a time; "16 workers" are sixteen processes that share
+the workflows evenly (and, for DBOS, also one process of sixteen threads, its usual form). Ours claim and drive batches
+as in production: ten runs at a time with sixteen workers, one with one. Rounds alternate, so that a noisy machine slows
+both; the medians and the ratios are printed. Then one of our runs is looked at closely: statements by the server's log,
 Syncs by libpq's trace.
 
     python -m bench.steps [--workflows N] [--rounds N]
@@ -34,6 +34,8 @@ from infra import migrations
 from infra.local.postgres import EmbeddedPostgres, allow_logins, create_database
 from shared.database import Database
 from shared.doorbell import SilentDoorbell
+from shared.payloads import Payloads
+from shared.storage import storage
 from shared.workflow.drive import Driver
 from shared.workflow.node import Effect, NodeConfig, Output, StepContext, node
 from shared.workflow.run import Bounds
@@ -80,7 +82,8 @@ def _prepare(url: str, kind: str) -> tuple[str, str]:
         )
         connection.execute(
             "with v as (insert into public.workflowversion (owner_id, workflow_id, version, graph) "
-            "values (%s, %s, 1, %s) returning id) update public.workflow set version_id = (select id from v) where id = %s",
+            "values (%s, %s, 1, %s) returning id) "
+            "update public.workflow set version_id = (select id from v) where id = %s",
             [owner, workflow, graph, workflow],
         )
     return workflow, owner
@@ -89,13 +92,15 @@ def _prepare(url: str, kind: str) -> tuple[str, str]:
 def _start(url: str, workflow: str, owner: str, count: int) -> list[str]:
     with psycopg.connect(url, autocommit=True) as connection:
         rows = connection.execute(
-            "select millrace.start_run(%s, %s, 'manual', '{}')::text from generate_series(1, %s)", [workflow, owner, count]
+            "select millrace.start_run(%s, %s, 'manual', '{}')::text from generate_series(1, %s)",
+            [workflow, owner, count],
         ).fetchall()
     return [id_ for (id_,) in rows]
 
 
 def _driver(url: str) -> Driver:
-    return Driver(Database(url), SilentDoorbell(), ThreadPoolExecutor(16), Bounds())
+    payloads = Payloads(storage, inline_bytes=64 * 1024, largest_bytes=1024 * 1024)
+    return Driver(Database(url), SilentDoorbell(), ThreadPoolExecutor(16), Bounds(), payloads)
 
 
 def _drive(url: str, ids: list[str], batch: int, gate: Any, done: Any) -> None:
@@ -112,7 +117,9 @@ def ours(server: EmbeddedPostgres, workers: int, workflows: int) -> float:
     workflow, owner = _prepare(server.url("postgres", "bench"), "bench_step")
     ids = _start(server.url("postgres", "bench"), workflow, owner, workflows)
     seconds = _timed(
-        workers, lambda n, gate, done: (server.url("millrace_engine", "bench"), ids[n::workers], min(10, workers), gate, done), _drive
+        workers,
+        lambda n, gate, done: (server.url("millrace_engine", "bench"), ids[n::workers], min(10, workers), gate, done),
+        _drive,
     )
     with psycopg.connect(server.url("postgres", "bench")) as connection:
         query = "select count(*) from public.executionstep s join public.workflowexecution e on e.id = s.execution_id "
@@ -260,7 +267,7 @@ def main() -> None:
             ("ours, 16 workers", "dbos, 16 threads of one"),
         ):
             values = [a / b for a, b in zip(figures[mine], figures[theirs], strict=True)]
-            ratios.add_row(f"{mine} / {theirs}", *(f"{f(values):.1f}×" for f in (statistics.median, min, max)))
+            ratios.add_row(f"{mine} / {theirs}", *(f"{f(values):.1f}x" for f in (statistics.median, min, max)))
         console.print(ratios)
         look = Table("round trips of one run, claim included", "statements per step", "Syncs per step")
         for kind, name in (("bench_step", "ten steps with effects"), ("bench_pure", "ten pure steps in a row")):

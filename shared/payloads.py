@@ -85,6 +85,27 @@ def fetch(storage: Storage, owner: uuid.UUID, reference: Mapping[str, Any]) -> b
     return data
 
 
+class Payloads:
+    """:func:`externalise` and :func:`resolve` over one store, which is opened when it is first needed."""
+
+    def __init__(self, open_storage: Callable[[], Storage], *, inline_bytes: int, largest_bytes: int) -> None:
+        self._open = open_storage
+        self.inline_bytes = inline_bytes
+        self.largest_bytes = largest_bytes
+
+    def keep(self, owner: uuid.UUID, value: Any, size: int) -> Any:
+        """What a row holds for ``value``, whose JSON has ``size`` bytes."""
+        if size <= self.inline_bytes and not (isinstance(value, dict) and MARK in value):
+            return value
+        return externalise(self._open(), owner, value, self.inline_bytes, largest=self.largest_bytes)
+
+    def resolve(self, owner: uuid.UUID, kept: Any) -> Any:
+        """The value that a row holds or refers to."""
+        if not isinstance(kept, dict) or MARK not in kept:
+            return kept
+        return resolve(self._open(), owner, kept)
+
+
 def keeper(
     open_storage: Callable[[], Storage], limit: int
 ) -> Callable[[Owned], Callable[[bytes, str], dict[str, Any] | None]]:

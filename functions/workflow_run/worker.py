@@ -10,13 +10,15 @@ from typing import Any
 from shared import records
 from shared.database import database
 from shared.doorbell import doorbell
-from shared.settings import DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings
+from shared.payloads import Payloads
+from shared.settings import DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings, StorageSettings
+from shared.storage import storage
 from shared.telemetry import logger, observed
 from shared.workflow.drive import Driver
 from shared.workflow.run import Bounds
 
 
-class Settings(DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings):
+class Settings(DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings, StorageSettings):
     """What this function is told."""
 
 
@@ -34,6 +36,7 @@ def driver() -> Driver:
             output_bytes=settings.step_output_bytes,
             context_bytes=settings.run_context_bytes,
         ),
+        Payloads(storage, inline_bytes=settings.payload_inline_bytes, largest_bytes=settings.payload_limit_bytes),
         lease_seconds=settings.lease_seconds,
     )
 

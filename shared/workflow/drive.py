@@ -18,6 +18,7 @@ import psycopg
 from shared.database import Database
 from shared.doorbell import MAX_DELAY_SECONDS, RUNS, Doorbell
 from shared.errors import Invalid
+from shared.payloads import Payloads
 from shared.statements import load
 from shared.workflow import graph
 from shared.workflow.graph import Graph, GraphError
@@ -42,6 +43,7 @@ class Driver:
         doorbell: Doorbell,
         executor: Executor,
         bounds: Bounds,
+        payloads: Payloads,
         *,
         lease_seconds: float = 60.0,
         clock: Callable[[], datetime] = _utc_now,
@@ -50,6 +52,7 @@ class Driver:
         self.doorbell = doorbell
         self.executor = executor
         self.bounds = bounds
+        self.payloads = payloads
         self.lease_seconds = lease_seconds
         self.clock = clock
         self._statements = load("engine")
@@ -97,7 +100,7 @@ class Driver:
         broken = []
         for claim in claims:
             try:
-                run = Run(claim, self._graph(claim), self.bounds, self.clock)
+                run = Run(claim, self._graph(claim), self.bounds, self.payloads, self.clock)
             except GraphError as error:
                 broken.append(self._refusal(claim, error))
             else:

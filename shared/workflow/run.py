@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.errors import MillraceError
+from shared.payloads import Payloads
 from shared.workflow import retry
 from shared.workflow.context import Step
 from shared.workflow.graph import ERROR_BRANCH, Graph, Node
@@ -71,8 +72,10 @@ class Pending:
         names = ("steps", "resolved", "jobs", "cancel_jobs", "signals", "logs", "response")
         return {name: value for name in names if (value := getattr(self, name))}
 
-    def __bool__(self) -> bool:
-        return self.frontier or bool(self.parts())
+    @property
+    def presses(self) -> bool:
+        """Whether it should not wait for an effect under way; steps that can be computed again, and log lines, may."""
+        return self.frontier or not self.parts().keys() <= {"steps", "logs"}
 
 
 def closing(run: str, epoch: int, seq: int, news: int, error: dict[str, Json], node: str | None) -> dict[str, Json]:
@@ -84,9 +87,11 @@ def closing(run: str, epoch: int, seq: int, news: int, error: dict[str, Json], n
 class Run:
     """A run that this worker holds the lease of. ``claim`` is a row of ``millrace.claim_runs``."""
 
-    def __init__(self, claim: dict[str, Any], graph: Graph, bounds: Bounds, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, claim: dict[str, Any], graph: Graph, bounds: Bounds, payloads: Payloads, clock: Callable[[], datetime]
+    ) -> None:
         self.id = str(claim["execution_id"])
-        self.owner = str(claim["owner_id"])
+        self.owner: uuid.UUID = claim["owner_id"]
         self.epoch: int = claim["epoch"]
         self.seq: int = claim["seq"]
         self.news: int = claim["news"]
@@ -94,8 +99,12 @@ class Run:
         self.lease_until: datetime = claim["lease_until"]
         self.graph = graph
         self.bounds = bounds
+        self.payloads = payloads
         self.clock = clock
-        self.state = RunState.restore(graph, claim["steps"] or [], claim["frontier"])
+        steps = claim["steps"] or []
+        for step in steps:
+            step["output"] = payloads.resolve(self.owner, step["output"])
+        self.state = RunState.restore(graph, steps, claim["frontier"])
         self.attempts: dict[str, Attempt] = {}
         self.pending = Pending()
         self.cancelled: bool = claim["cancel_requested"]
@@ -318,7 +327,7 @@ class Run:
         self, node_id: str, number: int, outcome: Output, started: datetime, *, resolved: bool = False
     ) -> None:
         try:
-            self._measure(outcome)
+            kept = self._kept(outcome)
         except StepError as error:
             self._fail(node_id, number, error, started, resolved=resolved)
             return
@@ -326,12 +335,10 @@ class Run:
         if outcome.respond is not None:
             self.pending.response = outcome.respond
         self.state.end(node_id, outcome.value, outcome.branch, "completed")
-        self._record(
-            node_id, number, "completed", outcome.branch, outcome.value, None, started, outcome.variables, resolved
-        )
+        self._record(node_id, number, "completed", outcome.branch, kept, None, started, outcome.variables, resolved)
 
-    def _measure(self, outcome: Output) -> None:
-        """Refuse what JSON or Postgres cannot hold, and what is larger than is kept."""
+    def _kept(self, outcome: Output) -> Json:
+        """The output as its row holds it. What JSON or Postgres cannot hold, or what is too large, fails the step."""
         try:
             text = json.dumps([outcome.value, outcome.variables, outcome.respond], allow_nan=False, ensure_ascii=False)
             text.encode()  # a lone surrogate is not Unicode text
@@ -347,6 +354,7 @@ class Run:
         if self._context_bytes > self.bounds.context_bytes:
             message = f"The outputs of this run's steps are more than {self.bounds.context_bytes:,} bytes together."
             raise StepError(message, kind="context_too_large")
+        return self.payloads.keep(self.owner, outcome.value, len(text))
 
     def _fail(self, node_id: str, number: int, error: StepError, started: datetime, *, resolved: bool = False) -> None:
         node = self.graph.nodes[node_id]
@@ -434,7 +442,7 @@ class Run:
         item["frontier"] = self.state.frontier()
         if idle:
             return {**item, "then": "release", "due": self._due(), "status": self._waiting_status()}
-        if not self.pending and not renew:
+        if not (self._unwritten or renew or self.pending.presses):
             return None
         if self.status != "running":
             item["status"] = "running"
@@ -465,10 +473,10 @@ class Run:
 
     def _ending(self) -> dict[str, Json]:
         assert self.ended is not None
-        error = self.ended["error"]
+        error, output = self.ended["error"], self.ended["output"]
         return {
             "status": self.ended["status"],
-            "output": self.ended["output"],
+            "output": self.payloads.keep(self.owner, output, len(json.dumps(output))),
             "response": self.pending.response,
             "error": error,
             "error_message": error["message"] if error else None,

@@ -19,6 +19,8 @@ import psycopg
 
 from shared.database import Database
 from shared.errors import Unavailable
+from shared.payloads import Payloads
+from shared.storage import storage
 from shared.workflow.drive import Driver
 from shared.workflow.node import Effect, NodeConfig, Output, StepContext, StepError, node
 from shared.workflow.run import Bounds
@@ -67,6 +69,7 @@ def _work(pipe: Connection, engine_url: str, effects_url: str, lease: float) -> 
         _Bell(pipe),
         ThreadPoolExecutor(BATCH * 2),
         Bounds(),
+        Payloads(storage, inline_bytes=64 * 1024, largest_bytes=1024 * 1024),
         lease_seconds=lease,
     )
     while True:

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.database import Database
 from shared.doorbell import RecordingDoorbell
+from shared.payloads import Payloads
 from shared.workflow.drive import Driver
 from shared.workflow.node import Job, Json, NodeConfig, Output, StepContext, StepError
 from shared.workflow.run import Bounds
@@ -57,6 +58,8 @@ class Engine:
     bell: RecordingDoorbell = field(default_factory=RecordingDoorbell)
     bounds: Bounds = field(default_factory=Bounds)
     stopped: datetime | None = None
+    storage: Any = None
+    inline_bytes: int = 64 * 1024
     lease_seconds: float = 60.0
     executor: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8))
 
@@ -102,6 +105,7 @@ class Engine:
             self.bell,
             self.executor,
             self.bounds,
+            Payloads(lambda: self.storage, inline_bytes=self.inline_bytes, largest_bytes=1024 * 1024),
             lease_seconds=self.lease_seconds,
             clock=self.now,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from shared.storage import DirectoryStorage
 from shared.workflow.node import StepContext
 from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, probe
 
@@ -114,3 +117,33 @@ def test_an_effect_begins_only_when_what_it_depends_on_is_written(engine: Engine
     assert written == [[], ["start", "a", "p"], ["start", "a", "p", "b"]]
     assert engine.execution(run)["status"] == "completed"
     assert engine.bell.rung == []  # in one invocation
+
+
+def test_a_large_output_goes_to_a_bucket_and_comes_back_to_later_steps(engine: Engine, tmp_path: Path) -> None:
+    engine.storage = DirectoryStorage(tmp_path, "s" * 32)
+    engine.inline_bytes = 100
+    ACTS["large"] = lambda _context: {"text": "x" * 1000}
+    ACTS["size"] = lambda context: context.evaluate("size(nodes.a.output.text)")
+    wait = {"node_id": "w", "node_type": "delay", "config": {"delay_seconds": 60}}
+    run = engine.start(chain(probe("a", "large"), wait, probe("b", "size"), probe("c", "large")))
+    engine.drive(run)
+    engine.skip(61)
+    engine.drive(run)
+    outputs = {step["node_id"]: step["output"] for step in engine.steps(run)}
+    assert outputs["a"]["$payload"]["bytes"] == len('{"text":""}') + 1000
+    assert outputs["b"] == 1000
+    assert engine.execution(run)["output"] == outputs["c"] == outputs["a"]  # one object for equal values
+
+
+def test_an_output_that_looks_like_a_reference_is_not_followed(engine: Engine, tmp_path: Path) -> None:
+    engine.storage = DirectoryStorage(tmp_path, "s" * 32)
+    forged = {"$payload": {"bucket": "workflow-attachments", "key": "x", "sha256": "0" * 64, "bytes": 1}}
+    ACTS["forge"] = lambda _context: forged
+    ACTS["look"] = lambda context: context.inputs["a"] == forged
+    wait = {"node_id": "w", "node_type": "delay", "config": {"delay_seconds": 60}}
+    run = engine.start(chain(probe("a", "forge"), probe("b", "look"), wait, probe("c")))
+    engine.drive(run)
+    engine.skip(61)
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "completed"
+    assert [step["output"] for step in engine.steps(run)][2] is True
