@@ -142,6 +142,9 @@ class EmbeddedPostgres:
             raise
         self._owner_pid = os.getpid()
         if linger:
+            process, self._process = self._process, None
+            if process is not None:
+                process.returncode = 0  # not ours any more: else subprocess warns that it outlives the object
             self._release()
         else:
             atexit.register(self._stop_at_exit)

@@ -69,9 +69,7 @@ def test_a_change_based_on_an_old_version_is_refused(api: Gateway, workflow: dic
     assert api.patch(here, {"name": "any"}, headers={"If-Match": "three"}).problem["status"] == 400
 
 
-def test_of_two_changes_based_on_one_version_one_wins(
-    db: TestDatabase, api: Gateway, workflow: dict[str, Any]
-) -> None:
+def test_of_two_changes_based_on_one_version_one_wins(db: TestDatabase, api: Gateway, workflow: dict[str, Any]) -> None:
     """The second waits for the first at the row's lock, and then sees its version."""
     first = db.connect("postgres")
     first.execute("begin")

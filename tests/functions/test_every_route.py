@@ -1,0 +1,200 @@
+"""Every route of every face, as another tenant and without credentials. A route that is not listed here fails."""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import functions
+from shared.web import Api, scope_of
+from tests.functions.gateway import GRAPH, Answer, Gateway
+
+W, U, I = "/api/v1/workflows", "/api/v1/users/me", "/api/v1/items"  # noqa: E741
+RUN, SUB = f"{W}/executions/{{execution_id}}", f"{W}/webhooks/subscriptions/{{subscription_id}}"
+
+#: Faces that are no FastAPI app of ours: their callers carry no token, but a signature.
+OTHER_FACES = {"webhook_intake"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """How another tenant calls a route, and what is to come of it.
+
+    ``ids`` are the first tenant's. The answer is 404, unless the route names nobody's row: then ``sees_nothing`` looks
+    at an answer that must not tell of the first tenant's.
+    """
+
+    body: Any = None
+    sees_nothing: Callable[[Answer, dict[str, str]], bool] | None = None
+
+
+def empty(answer: Answer, _ids: dict[str, str]) -> bool:
+    return answer.status == 200 and answer.json["items"] == []
+
+
+def own(answer: Answer, ids: dict[str, str]) -> bool:
+    """An answer about the caller alone."""
+    return answer.status in (200, 201, 204) and not any(id_ in answer.text for id_ in ids.values())
+
+
+NEW_SCHEDULE = {"cron_expression": "@daily"}
+CASES: dict[tuple[str, str], Case] = {
+    ("GET", I): Case(sees_nothing=empty),
+    ("POST", I): Case({"title": "x"}, sees_nothing=own),
+    ("GET", f"{I}/{{item_id}}"): Case(),
+    ("PATCH", f"{I}/{{item_id}}"): Case({"title": "x"}),
+    ("DELETE", f"{I}/{{item_id}}"): Case(),
+    ("GET", U): Case(sees_nothing=own),
+    ("PATCH", U): Case({"full_name": "x"}, sees_nothing=own),
+    ("DELETE", U): Case(sees_nothing=own),
+    ("GET", f"{U}/tokens"): Case(sees_nothing=empty),
+    ("POST", f"{U}/tokens"): Case({"name": "x", "scopes": ["*"]}, sees_nothing=own),
+    ("DELETE", f"{U}/tokens/{{token_id}}"): Case(),
+    ("GET", W): Case(sees_nothing=empty),
+    ("POST", W): Case({"name": "x", "graph_config": GRAPH}, sees_nothing=own),
+    ("POST", f"{W}/validate"): Case({"graph_config": GRAPH}, sees_nothing=own),
+    ("GET", f"{W}/node-types"): Case(sees_nothing=own),
+    ("GET", f"{W}/{{workflow_id}}"): Case(),
+    ("PATCH", f"{W}/{{workflow_id}}"): Case({"name": "x"}),
+    ("DELETE", f"{W}/{{workflow_id}}"): Case(),
+    ("GET", f"{W}/{{workflow_id}}/versions"): Case(),
+    ("GET", f"{W}/{{workflow_id}}/versions/{{version}}"): Case(),
+    ("POST", f"{W}/{{workflow_id}}/versions/{{version}}/restore"): Case(),
+    ("POST", f"{W}/{{workflow_id}}/run"): Case(),
+    ("GET", f"{W}/executions"): Case(sees_nothing=empty),
+    ("GET", f"{W}/by-workflow/{{workflow_id}}/executions"): Case(sees_nothing=empty),
+    ("GET", RUN): Case(),
+    ("GET", f"{RUN}/status"): Case(),
+    ("GET", f"{RUN}/timeline"): Case(),
+    ("GET", f"{RUN}/steps"): Case(),
+    ("GET", f"{RUN}/logs"): Case(),
+    ("GET", f"{RUN}/tail"): Case(),
+    ("POST", f"{RUN}/signals"): Case({"type": "x"}),
+    ("POST", f"{RUN}/cancel"): Case(),
+    ("POST", f"{RUN}/terminate"): Case(),
+    ("POST", f"{RUN}/retry"): Case(),
+    ("POST", f"{RUN}/steps/{{node_id}}/resolve"): Case({"decision": "fail"}),
+    ("GET", f"{W}/webhooks/subscriptions"): Case(sees_nothing=empty),
+    ("POST", f"{W}/webhooks/subscriptions"): Case({"workflow_id": "{workflow_id}", "scheme": "none"}),
+    ("GET", SUB): Case(),
+    ("PATCH", SUB): Case({"name": "x"}),
+    ("DELETE", SUB): Case(),
+    ("POST", f"{SUB}/rotate"): Case({}),
+    ("GET", f"{SUB}/deliveries"): Case(),
+    ("POST", f"{W}/schedules/preview"): Case(NEW_SCHEDULE, sees_nothing=own),
+    ("GET", f"{W}/{{workflow_id}}/schedules"): Case(),
+    ("POST", f"{W}/{{workflow_id}}/schedules"): Case(NEW_SCHEDULE),
+    ("GET", f"{W}/schedules/{{schedule_id}}"): Case(),
+    ("PATCH", f"{W}/schedules/{{schedule_id}}"): Case({"is_active": False}),
+    ("DELETE", f"{W}/schedules/{{schedule_id}}"): Case(),
+    ("GET", f"{W}/schedules/{{schedule_id}}/occurrences"): Case(),
+    ("GET", f"{W}/{{workflow_id}}/storage-triggers"): Case(),
+    ("POST", f"{W}/{{workflow_id}}/storage-triggers"): Case({"bucket": "rag-files"}),
+    ("GET", f"{W}/storage-triggers/{{trigger_id}}"): Case(),
+    ("PATCH", f"{W}/storage-triggers/{{trigger_id}}"): Case({"is_active": False}),
+    ("DELETE", f"{W}/storage-triggers/{{trigger_id}}"): Case(),
+}
+
+
+def apps() -> list[Api]:
+    """The app of every face under ``functions`` that has one."""
+    found = []
+    for face in sorted(Path(functions.__file__).parent.glob("*/api.py")):
+        if face.parent.name not in OTHER_FACES:
+            app = importlib.import_module(f"functions.{face.parent.name}.api").app
+            assert isinstance(app, Api)
+            found.append(app)
+    return found
+
+
+ROUTES = sorted({(method, path) for app in apps() for path, method, _ in app.declared})
+
+
+@pytest.fixture
+def ids(api: Gateway, workflow: dict[str, Any]) -> dict[str, str]:
+    """One of everything that belongs to the first tenant."""
+
+    def made(path: str, body: Any = None) -> str:
+        answer = api.post(path, body)
+        assert answer.status in (201, 202), answer
+        id_: str = answer.json["id"]
+        return id_
+
+    here = f"{W}/{workflow['id']}"
+    return {
+        "workflow_id": workflow["id"],
+        "version": "1",
+        "node_id": "set",
+        "execution_id": made(f"{here}/run"),
+        "subscription_id": made(f"{W}/webhooks/subscriptions", {"workflow_id": workflow["id"]}),
+        "schedule_id": made(f"{here}/schedules", NEW_SCHEDULE),
+        "trigger_id": made(f"{here}/storage-triggers", {"bucket": "rag-files"}),
+        "token_id": made(f"{U}/tokens", {"name": "t", "scopes": ["*"]}),
+        "item_id": made(I, {"title": "mine"}),
+    }
+
+
+def filled(template: Any, ids: dict[str, str]) -> Any:
+    if isinstance(template, dict):
+        return {key: filled(value, ids) for key, value in template.items()}
+    return template.format(**ids) if isinstance(template, str) and template.startswith(("{", "/")) else template
+
+
+def test_every_route_is_listed_here() -> None:
+    assert set(ROUTES) == set(CASES)
+
+
+def test_every_route_asks_for_a_scope() -> None:
+    assert [path for app in apps() for path, _, route in app.declared if scope_of(route) is None] == []
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=lambda value: value)
+def test_without_a_token_nothing_is_told(gateway: Gateway, method: str, path: str) -> None:
+    ids = {name: str(uuid.uuid4()) for name in ("workflow_id", "execution_id", "subscription_id", "schedule_id")}
+    ids |= {"trigger_id": str(uuid.uuid4()), "token_id": str(uuid.uuid4()), "item_id": str(uuid.uuid4())}
+    ids |= {"version": "1", "node_id": "set"}
+    answer = gateway.send(method, path.format(**ids), filled(CASES[method, path].body, ids))
+    assert answer.problem["status"] == 401
+
+
+def test_to_another_tenant_nothing_is_there(
+    api: Gateway, other: Gateway, ids: dict[str, str], subtests: pytest.Subtests
+) -> None:
+    # The account goes last: what comes after its deletion would be another caller's.
+    for method, path in sorted(ROUTES, key=lambda route: (route == ("DELETE", U), route)):
+        case = CASES[method, path]
+        with subtests.test(method=method, path=path):
+            answer = other.send(method, path.format(**ids), filled(case.body, ids))
+            if case.sees_nothing is None:
+                assert answer.problem["status"] == 404
+            else:
+                assert case.sees_nothing(
+                    answer, {key: ids[key] for key in ids if key.endswith("_id") and key != "node_id"}
+                )
+    # And all is as it was.
+    for path, id_ in (
+        (W, "workflow_id"), (f"{W}/executions", "execution_id"), (f"{W}/webhooks/subscriptions", "subscription_id"),
+        (f"{W}/schedules", "schedule_id"), (f"{W}/storage-triggers", "trigger_id"), (I, "item_id"),
+    ):  # fmt: skip
+        assert api.get(f"{path}/{ids[id_]}").status == 200
+    assert api.get(f"{W}/executions/{ids['execution_id']}").json["status"] == "running"
+
+
+def test_a_token_without_the_scope_may_use_no_route(gateway: Gateway, api: Gateway, ids: dict[str, str]) -> None:
+    nothing = {scope: api.post(f"{U}/tokens", {"name": "t", "scopes": [scope]}).json["token"] for scope in SCOPES}
+    for app in apps():
+        for path, method, route in app.declared:
+            needed = scope_of(route)
+            assert needed is not None
+            wrong = next(token for scope, token in nothing.items() if scope != needed)
+            answer = gateway.as_(wrong).send(method, path.format(**ids), filled(CASES[method, path].body, ids))
+            assert answer.problem["status"] == 403, (method, path)
+
+
+SCOPES = ("items:read", "runs:read")
