@@ -2,8 +2,9 @@
 
 A :class:`Function` takes invocations and has them served by its :class:`Worker` processes, one invocation at a time
 each, as Lambda does. The first invocation starts the first process; another is started, up to the function's bound,
-when an invocation has waited ``GROW_SECONDS``, so that a burst of quick requests does not cost a start. A process that
-outlives its timeout is killed, one that crashed is replaced at the next need, one that is idle for long is ended.
+when an invocation has waited ``GROW_SECONDS`` and too few processes are at work to keep the processors busy: so a burst
+of quick requests costs no start, and requests that wait for something hold up no others. A process that outlives its
+timeout is killed, one that crashed is replaced at the next need, one that is idle for long is ended.
 
 Every worker has a Runtime API of its own on a free port of 127.0.0.1, as each Lambda sandbox has. It speaks
 ``GET /2018-06-01/runtime/invocation/next``, ``POST …/invocation/<id>/response`` and ``…/error``, ``POST …/init/error``.
@@ -38,6 +39,11 @@ MAX_RESPONSE_BYTES = 6_291_556
 INIT_SECONDS = 30.0
 #: How long an invocation may wait before another process is started for it.
 GROW_SECONDS = 0.05
+#: A process that has been at one invocation for this long is taken to wait for something, not to compute.
+LONG_SECONDS = 0.2
+#: Quick invocations are served by this many processes at most: more would only take turns. One more than there are
+#: processors, because each waits for a commit now and then.
+QUICK_PROCESSES = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 _API = b"/2018-06-01/runtime/"
 _NEXT = _API + b"invocation/next"
@@ -214,7 +220,9 @@ class Function:
             return
         # One at a time: while one is starting, it is not known yet whether it is enough.
         starting = any(not worker.ready for worker in self.workers)
-        if not starting and time.perf_counter() - min(since) >= GROW_SECONDS:
+        now = time.perf_counter()
+        quick = sum(worker.invocation is None or now - worker.since < LONG_SECONDS for worker in self.workers)
+        if not starting and quick < QUICK_PROCESSES and now - min(since) >= GROW_SECONDS:
             self._start()
         self._grow()
 
@@ -249,10 +257,11 @@ class Function:
         elif self._waiting or self._sources:
             self._grow()
 
-    def reap(self, now: float) -> None:
+    def reap(self) -> None:
         """End the processes that have been idle for long."""
+        now = time.perf_counter()
         for worker in list(self._idle):
-            if now - worker.idle_since > self.settings.idle_seconds:
+            if now - worker.since > self.settings.idle_seconds:
                 self._idle.remove(worker)
                 worker.end()
 
@@ -316,7 +325,7 @@ class Worker:
         self.function = function
         self.ready = False  #: whether it has asked for an invocation yet
         self.invocation: Invocation | None = None
-        self.idle_since = time.monotonic()
+        self.since = 0.0  #: when it began what it is doing, by ``time.perf_counter()``
         self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._exit_watch = -1
@@ -456,6 +465,7 @@ class Worker:
         function = self.function
         timeout = function.settings.timeout
         self.invocation = invocation
+        self.since = time.perf_counter()
         self._timer = function.loop.call_later(timeout, self._timed_out, invocation)
         headers: list[Header] = [
             _JSON,
@@ -477,7 +487,7 @@ class Worker:
         target = request.target
         if request.method == "GET" and target == _NEXT:
             self._next = exchange
-            self.idle_since = time.monotonic()
+            self.since = time.perf_counter()
             if not self.ready:
                 self.ready = True
                 if self._timer is not None:

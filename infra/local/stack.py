@@ -316,9 +316,8 @@ class Stack:
         self._reap()
 
     def _reap(self) -> None:
-        now = time.monotonic()
         for function in self.functions.values():
-            function.reap(now)
+            function.reap()
         loop = asyncio.get_running_loop()
         self._reaper = loop.call_later(min(5.0, self.settings.idle_seconds / 2), self._reap)
 
