@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PORT = 8787
 TOKENS = "/api/v1/users/me/tokens"
+#: What the demo uses, loaded while Postgres starts.
+DEMO_FUNCTIONS = ["workflow-api", "webhook-intake", "workflow-run"]
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")]
 
@@ -115,6 +117,7 @@ def demo(context: typer.Context) -> None:
     from infra.capabilities import missing
     from infra.cli.api import Api
     from infra.demo.story import tell
+    from infra.local.settings import StackSettings
 
     session: Session = context.obj
     screen = Console(quiet=True) if session.as_json else session.screen
@@ -123,9 +126,12 @@ def demo(context: typer.Context) -> None:
         address = read_address(session.home)
         running = address is not None
         if address is None:
-            stack = cleanup.enter_context(started(session, 0))
+            stack = cleanup.enter_context(started(session, 0, settings=StackSettings(warm=DEMO_FUNCTIONS)))
             address = Address(stack.url, stack.token, None)
-            screen.print(Text.assemble(("✓ ", "green"), f"stack started in {took((time.monotonic() - begun) * 1000)}"))
+            found = f"stack started in {took((time.monotonic() - begun) * 1000)}"
+        else:
+            found = f"stack found at {address.url}"
+        screen.print(Text.assemble(("✓ ", "green"), found))
         with Api(address.url, address.token, for_people=True) as api:
             run = tell(api, screen)
         screen.print()
@@ -188,7 +194,7 @@ def _start_visibly(stack: Stack, screen: Console) -> None:
 def until_stopped() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets; the next one acts as usual."""
     stopped = threading.Event()
-    former: dict[int, Any] = {}
+    former: dict[signal.Signals, Any] = {}
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number, handler in former.items():

@@ -33,6 +33,8 @@ STATES: dict[str, tuple[str, str]] = {
     "unknown": ("yellow", "?"),
 }
 
+_HEAD = box.Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a rule under the header, nothing else
+
 #: A run in one of these does not change any more.
 FINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})
 
@@ -46,9 +48,14 @@ def console(file: IO[str] | None = None) -> Console:
 
 def table(*columns: str, rows: Iterable[Sequence[str | Text]], whole: Sequence[str] = ()) -> Table:
     """A light table. ``whole`` names the columns that are never cut or wrapped, such as ids."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    made = Table(box=_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, no_wrap=column in whole, overflow="ellipsis" if column in whole else "fold")
+        made.add_column(
+            column,
+            no_wrap=True,
+            overflow="fold" if column in whole else "ellipsis",
+            min_width=36 if column == "id" else len(column),
+        )
     for row in rows:
         made.add_row(*row)
     return made
@@ -72,11 +79,13 @@ def took(milliseconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
-def moment(value: str | None) -> str:
-    """An ISO instant as local time, to the second."""
+def moment(value: str | None, *, now: datetime | None = None) -> str:
+    """An ISO instant as local time: of today to the second, of another day to the minute."""
     if not value:
         return ""
-    return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    at = datetime.fromisoformat(value).astimezone()
+    today = (now or datetime.now().astimezone()).date() == at.date()
+    return at.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
 
 
 def brief(value: Any, limit: int = 60) -> str:
@@ -88,7 +97,7 @@ def brief(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-_REQUEST = re.compile(r"(\d\d:\d\d:\d\d) (.*) (\d{3}|failed) ([\d.]+ ms) (\S+)(.*)")
+_REQUEST = re.compile(r"(\d\d:\d\d:\d\d) (.*) (\d{3}|ok|failed) ([\d.]+ ms) (\S+)(.*)")
 
 
 def request_line(line: str) -> Text:
@@ -107,10 +116,17 @@ def print_failure(failure: Failure, *, as_json: bool) -> None:
         sys.stderr.write(json.dumps(failure.problem, ensure_ascii=False) + "\n")
         return
     screen = console(sys.stderr)
-    screen.print(Text.assemble(("✗ ", "red"), (failure.message, "bold")))
+    screen.print(Text.assemble(("✗ ", "red"), (_headline(failure), "bold")), soft_wrap=True)
     for error in failure.errors:
         where = str(error.get("where") or error.get("path") or "")
         message = str(error.get("message", ""))
-        screen.print(Text.assemble("  ", (where, "cyan"), ": " if where else "", message))
+        screen.print(Text.assemble("  ", (where, "cyan"), ": " if where else "", message), soft_wrap=True)
     if failure.remedy:
-        screen.print(Text.assemble(("  → ", "green"), failure.remedy))
+        screen.print(Text.assemble(("  → ", "green"), failure.remedy), soft_wrap=True)
+
+
+def _headline(failure: Failure) -> str:
+    """The message; only its first sentence when it goes on with what is listed below it."""
+    first = str(failure.errors[0].get("message", "")) if failure.errors else ""
+    head, stop, rest = failure.message.partition(". ")
+    return head + stop.strip() if first and first in rest else failure.message

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from infra.cli.address import Address, read_address
 from infra.cli.exits import Exit, Failure
@@ -56,4 +57,4 @@ class Session:
             sys.stdout.flush()
             return
         if (made := render()) is not None:
-            self.screen.print(made)
+            self.screen.print(made, soft_wrap=isinstance(made, Text))

@@ -54,7 +54,8 @@ def failure(run: dict[str, Any]) -> str:
     """Why a run ended badly, or nothing."""
     error = run.get("error")
     if isinstance(error, dict) and error.get("message"):
-        where = f"{error['node']}: " if error.get("node") else ""
+        node = error.get("node") or run.get("current_node_id")
+        where = f"{node}: " if node else ""
         kind = f" ({error['kind']})" if error.get("kind") else ""
         return f"{where}{error['message']}{kind}"
     return str(run.get("error_message") or "")
@@ -76,7 +77,8 @@ def step_line(step: dict[str, Any], width: int) -> Text:
     error = step.get("error")
     if step["status"] == "failed" and error:
         message = error.get("message") if isinstance(error, dict) else str(error)
-        line.append(brief(f"attempt {step.get('attempt', 1)}: {message}", room), style="red")
+        attempt = f"attempt {step['attempt']}: " if step.get("attempt", 1) > 1 else ""
+        line.append(brief(f"{attempt}{message}", room), style="red")
         return line
     said = brief(step.get("output"), room)
     if step.get("branch"):
