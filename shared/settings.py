@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -29,10 +29,11 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    prefix: ClassVar[str] = PREFIX  #: of the variables' names
 
     def __init__(self, **given: Any) -> None:
         """Each field from its variable, one that is empty counting as unset; ``given`` goes before the environment."""
-        variables = {name: os.environ.get(PREFIX + name.upper()) for name in type(self).model_fields}
+        variables = {name: os.environ.get(self.prefix + name.upper()) for name in type(self).model_fields}
         super().__init__(**{name: value for name, value in variables.items() if value} | given)
 
     @classmethod
@@ -48,7 +49,7 @@ def _load(model: type[Settings]) -> Settings:
     except ValidationError as error:
         lines = []
         for mistake in error.errors(include_url=False, include_input=False, include_context=False):
-            name = PREFIX + "_".join(str(part) for part in mistake["loc"]).upper()
+            name = model.prefix + "_".join(str(part) for part in mistake["loc"]).upper()
             field = model.model_fields.get(str(mistake["loc"][0])) if mistake["loc"] else None
             said = "is not set" if mistake["type"] == "missing" else mistake["msg"]
             lines.append(f"  {name}: {said}" + (f" ({field.description})" if field and field.description else ""))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import BeforeValidator, Field
 
 from shared.settings import Settings
+
+
+def _decoded(value: Any) -> Any:
+    """A list or an object comes from the environment as JSON."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 class StackSettings(Settings):
     """How the local stack runs its functions."""
 
-    model_config = SettingsConfigDict(env_prefix="MILLRACE_LOCAL_", extra="ignore", frozen=True, env_ignore_empty=True)
+    prefix: ClassVar[str] = "MILLRACE_LOCAL_"
 
     concurrency: Annotated[int, Field(default=4, ge=1, le=64, description="Most processes of one function at a time.")]
     function_concurrency: Annotated[
         dict[str, int],
+        BeforeValidator(_decoded),
         Field(
             default={"webhook-intake": 8, "workflow-run": 2},
             description='The same for single functions, as JSON: `{"workflow-run": 4}`.',
@@ -38,6 +44,7 @@ class StackSettings(Settings):
     ]
     warm: Annotated[
         list[str],
+        BeforeValidator(_decoded),
         Field(
             default=["webhook-intake", "workflow-run"],
             description="Functions started with the stack instead of at their first use, as a JSON list.",
