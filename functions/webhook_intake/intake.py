@@ -87,7 +87,7 @@ class Intake:
         self._clock = clock
         self.subscriptions = Subscriptions(database, open_secret, seconds=limits.cache_seconds)
         self._refusals = Refusals(database, limits.refusals_per_minute, clock)
-        self._accept_statement = statements.load("webhook_intake")["accept"]
+        self._statements = statements.load("webhook_intake")
 
     def receive(self, request: Request, seconds: float = 30.0) -> Answer:
         """The answer to one request, within ``seconds``. Raises :class:`MillraceError` for what starts nothing."""
@@ -210,10 +210,10 @@ class Intake:
         }
         try:
             try:
-                rows = self._database.call(self._accept_statement, parameters)
+                rows = self._database.call(self._statements["accept"], parameters)
             except psycopg.errors.UniqueViolation:
-                # The reply to this very call was lost while the server still worked on it: now it has finished.
-                rows = self._database.call(self._accept_statement, parameters)
+                # The call was sent again because its reply was lost; the first one was carried out.
+                rows = self._database.call(self._statements["recall"], {"id": id_})
         except (Conflict, NotFound) as error:
             self._record(id_, request, subscription, "failed", error.detail, delivery.delivery_id)
             raise

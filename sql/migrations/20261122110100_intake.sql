@@ -36,6 +36,17 @@ create table millrace.webhook_wait (
     until timestamptz not null
 );
 
+-- What senders post is kept as they sent it: the default compression (pglz) costs a third of an acceptance. Where the
+-- server has lz4, that costs next to nothing.
+do $compression$
+begin
+    alter table public.workflowexecution alter column trigger_data set compression lz4;
+exception
+    when feature_not_supported then
+        alter table public.workflowexecution alter column trigger_data set storage external;
+end
+$compression$;
+
 create index webhook_wait_subscription on millrace.webhook_wait (subscription_id, until);
 
 alter table millrace.webhook_tally enable row level security;
@@ -48,19 +59,9 @@ create index scheduleoccurrence_started on public.scheduleoccurrence (schedule_i
 
 -- Webhooks -----------------------------------------------------------------------------------------------------------
 
--- What an acceptance must have been judged by: it changes with every write of the subscription or of its secret.
-create function millrace.subscription_revision(p_subscription xid, p_secret xid)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
-    select p_subscription::text || '.' || coalesce(p_secret::text, '')
-$$;
-
-
 -- The subscription at a path, with its sealed secret: the active one, else the one last changed, so that a disabled
--- path can be told from an unknown one. A secret of another owner is no secret.
+-- path can be told from an unknown one. A secret of another owner is no secret. `revision` is what a delivery is judged
+-- by: it changes with every write of the subscription or of its secret.
 create function millrace.find_subscription(p_path text)
 returns table (
     id uuid,
@@ -91,7 +92,7 @@ as $$
         s.id,
         s.workflow_id,
         w.owner_id,
-        millrace.subscription_revision(s.xmin, k.xmin),
+        s.xmin::text || '.' || coalesce(k.xmin::text, ''),
         s.is_active,
         w.is_active,
         s.scheme,
@@ -129,22 +130,12 @@ as $$
 $$;
 
 
--- Seconds until this minute's counts begin anew. Internal.
-create function millrace.seconds_left_of_minute()
-returns integer
-language sql
-set search_path = ''
-as $$
-    select greatest(1, ceil(extract(epoch from date_trunc('minute', n.now) + interval '1 minute' - n.now)))::integer
-    from (select millrace.now() as now) as n
-$$;
-
-
 -- Accept one delivery: its run, its ledger row and, when it has an id, its dedupe row; or why not. One transaction.
 --
--- p_id is the ledger row's id, made by the face: the same call sent again after a lost reply finds it and answers as
--- before. p_revision is the one that the subscription was judged by. p_wait is for how many seconds the caller would
--- wait, p_waiters how many may by default, p_bound how many refusals are written per minute.
+-- p_id is the ledger row's id, made by the face: when the same call comes again after a lost reply, its key refuses the
+-- second (unique_violation, all undone), and recall_delivery tells what the first gave. p_revision is the one that the
+-- subscription was judged by. p_wait is for how many seconds the caller would wait, p_waiters how many may by default,
+-- p_bound how many refusals are written per minute.
 -- Outcome: accepted | duplicate (with the first run's id) | disabled | limited (over its rate; see retry_after) |
 --          stale (nothing was judged or written: look the subscription up again).
 create function millrace.accept_delivery(
@@ -158,9 +149,12 @@ create function millrace.accept_delivery(
     p_content_type text,
     p_wait double precision,
     p_waiters integer,
-    p_bound integer
+    p_bound integer,
+    out outcome text,
+    out execution_id uuid,
+    out may_wait boolean,
+    out retry_after integer
 )
-returns table (outcome text, execution_id uuid, may_wait boolean, retry_after integer)
 language plpgsql
 security definer
 set search_path = ''
@@ -168,124 +162,129 @@ as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := millrace.now();
-    v_subscription record;
-    v_earlier record;
-    v_outcome text := 'accepted';
+    v_workflow uuid;
+    v_owner uuid;
+    v_active boolean;
+    v_workflow_active boolean;
+    v_rate integer;
+    v_waiters integer;
+    v_revision text;
     v_reason text;
-    v_run uuid;
-    v_may_wait boolean := false;
 begin
-    select d.verdict, d.execution_id, d.reason
-    into v_earlier
-    from public.webhookdelivery d
-    where d.id = p_id;
-    if found then
-        return query
-        select
-            case when v_earlier.verdict = 'refused' then 'limited' else v_earlier.verdict end,
-            v_earlier.execution_id,
-            exists (select from millrace.webhook_wait t where t.delivery_id = p_id),
-            millrace.seconds_left_of_minute();
-        return;
-    end if;
-
     select
         s.workflow_id,
-        s.is_active and w.is_active as is_active,
-        w.is_active as workflow_is_active,
         w.owner_id,
+        s.is_active,
+        w.is_active,
         s.rate_per_minute,
-        coalesce(s.wait_limit, p_waiters) as waiters,
-        millrace.subscription_revision(s.xmin, k.xmin) as revision
-    into v_subscription
+        coalesce(s.wait_limit, p_waiters),
+        s.xmin::text || '.' || coalesce(k.xmin::text, '')
+    into v_workflow, v_owner, v_active, v_workflow_active, v_rate, v_waiters, v_revision
     from public.workflowwebhooksubscription s
     join public.workflow w on w.id = s.workflow_id
     left join public.secret k on k.id = s.secret_id and k.owner_id = w.owner_id
     where s.id = p_subscription;
-    if not found or v_subscription.revision <> p_revision then
-        return query select 'stale', null::uuid, false, 0;
+
+    may_wait := false;
+    outcome := case
+        when v_revision is distinct from p_revision then 'stale'
+        when v_active and v_workflow_active then 'accepted'
+        else 'disabled'
+    end;
+    if outcome = 'stale' then
         return;
     end if;
-
-    if not v_subscription.is_active then
-        v_outcome := 'disabled';
-        v_reason := case
-            when v_subscription.workflow_is_active then 'the subscription is disabled'
-            else 'the workflow is disabled'
-        end;
+    if outcome = 'disabled' then
+        v_reason := case when v_active then 'the workflow is disabled' else 'the subscription is disabled' end;
     end if;
 
     -- The key decides: a second delivery with this id waits here for the first, then finds its run.
-    if v_outcome = 'accepted' and p_delivery_id is not null then
+    if outcome = 'accepted' and p_delivery_id is not null then
         insert into millrace.webhook_dedupe (subscription_id, delivery_id, received_at)
         values (p_subscription, p_delivery_id, v_now)
         on conflict (subscription_id, delivery_id) do nothing;
         if not found then
-            v_outcome := 'duplicate';
+            outcome := 'duplicate';
             select d.execution_id
-            into v_run
+            into execution_id
             from millrace.webhook_dedupe d
             where d.subscription_id = p_subscription
                 and d.delivery_id = p_delivery_id;
         end if;
     end if;
 
-    if v_outcome = 'accepted' and v_subscription.rate_per_minute is not null then
+    if outcome = 'accepted' and v_rate is not null then
         insert into millrace.webhook_tally as t (subscription_id, minute, accepted)
         values (p_subscription, date_trunc('minute', v_now), 1)
         on conflict (subscription_id, minute) do update
         set accepted = t.accepted + 1
-        where t.accepted < v_subscription.rate_per_minute;
+        where t.accepted < v_rate;
         if not found then
-            v_outcome := 'limited';
-            v_reason := 'over ' || v_subscription.rate_per_minute || ' deliveries per minute';
+            outcome := 'limited';
+            v_reason := 'over ' || v_rate || ' deliveries per minute';
+            retry_after := ceil(
+                extract(epoch from date_trunc('minute', v_now) + interval '1 minute' - v_now)
+            )::integer;
             delete from millrace.webhook_dedupe d
             where d.subscription_id = p_subscription
                 and d.delivery_id = p_delivery_id;
         end if;
     end if;
 
-    if v_outcome = 'accepted' then
-        v_run := millrace.start_run(
-            v_subscription.workflow_id, v_subscription.owner_id, 'webhook', p_trigger
-        );
+    if outcome = 'accepted' then
+        execution_id := millrace.start_run(v_workflow, v_owner, 'webhook', p_trigger);
         if p_delivery_id is not null then
             update millrace.webhook_dedupe d
-            set execution_id = v_run
+            set execution_id = accept_delivery.execution_id
             where d.subscription_id = p_subscription
                 and d.delivery_id = p_delivery_id;
         end if;
     end if;
 
-    if v_outcome in ('accepted', 'duplicate') or millrace.count_refusals(p_subscription, 1, p_bound) then
+    if outcome in ('accepted', 'duplicate') or millrace.count_refusals(p_subscription, 1, p_bound) then
         insert into public.webhookdelivery (
             id, owner_id, subscription_id, received_at, verdict, reason, delivery_id, execution_id, bytes, source_ip,
             content_type
         )
         values (
-            p_id, v_subscription.owner_id, p_subscription, v_now,
-            case v_outcome when 'limited' then 'refused' else v_outcome end,
-            v_reason, p_delivery_id, v_run, p_bytes, p_source_ip, p_content_type
+            p_id, v_owner, p_subscription, v_now, case outcome when 'limited' then 'refused' else outcome end, v_reason,
+            p_delivery_id, accept_delivery.execution_id, p_bytes, p_source_ip, p_content_type
         );
     end if;
 
-    if p_wait > 0 and v_run is not null then
+    if p_wait > 0 and outcome in ('accepted', 'duplicate') then
         perform pg_advisory_xact_lock(hashtext('millrace.webhook_wait'), hashtext(p_subscription::text));
         delete from millrace.webhook_wait t
         where t.subscription_id = p_subscription
             and t.until < v_now;
         insert into millrace.webhook_wait (delivery_id, subscription_id, until)
         select p_id, p_subscription, v_now + make_interval(secs => p_wait)
-        where v_subscription.waiters > (
+        where v_waiters > (
             select count(*)
             from millrace.webhook_wait t
             where t.subscription_id = p_subscription
         );
-        v_may_wait := found;
+        may_wait := found;
     end if;
-
-    return query select v_outcome, v_run, v_may_wait, millrace.seconds_left_of_minute();
 end
+$$;
+
+
+-- What accept_delivery gave for this ledger row, for a call whose reply was lost.
+create function millrace.recall_delivery(p_id uuid)
+returns table (outcome text, execution_id uuid, may_wait boolean, retry_after integer)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select
+        case d.verdict when 'refused' then 'limited' else d.verdict end,
+        d.execution_id,
+        exists (select from millrace.webhook_wait t where t.delivery_id = d.id),
+        60
+    from public.webhookdelivery d
+    where d.id = p_id
 $$;
 
 
@@ -664,6 +663,8 @@ grant execute on function millrace.find_subscription(text) to millrace_engine;
 grant execute on function millrace.accept_delivery(
     uuid, uuid, text, text, jsonb, integer, text, text, double precision, integer, integer
 ) to millrace_engine;
+
+grant execute on function millrace.recall_delivery(uuid) to millrace_engine;
 
 grant execute on function millrace.record_refusal(
     uuid, uuid, text, text, text, integer, text, text, integer, integer

@@ -20,6 +20,11 @@ from millrace.accept_delivery(
     %(bound)s::integer
 );
 
+-- name: recall
+-- What an acceptance gave whose reply was lost.
+select *
+from millrace.recall_delivery(%(id)s::uuid);
+
 -- name: refuse
 -- Write down, or over the bound only count, a delivery that starts nothing.
 select millrace.record_refusal(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared import statements
+from shared.database import _LostError
 from tests.functions.webhook_intake.hook import Hook, github
 from tests.functions.webhook_intake.test_refusing import SECRET, secret_of, send, signed
 from tests.intake import event
@@ -101,26 +102,28 @@ def test_two_at_the_same_moment_are_one_run(hook: Hook) -> None:
     assert [(row["outcome"], row["execution_id"]) for row in answers] == [("duplicate", one["execution_id"])]
 
 
-def test_the_same_call_after_a_lost_reply_gives_the_first_answer(hook: Hook) -> None:
-    """Without any delivery id: the ledger row's own id is enough."""
-    subscription = hook.subscribe()
-    [found] = hook.db.engine.call(statements.load("webhook_intake")["find"], {"path": hook.path})
-    parameters = {
-        "id": uuid.uuid4(),
-        "subscription": subscription,
-        "revision": found["revision"],
-        "delivery_id": None,
-        "trigger": "{}",
-        "bytes": 0,
-        "source_ip": None,
-        "content_type": None,
-        "wait": 5,
-        "waiters": 1,
-        "bound": 10,
-    }
-    statement = statements.load("webhook_intake")["accept"]
-    assert hook.db.engine.call(statement, parameters) == hook.db.engine.call(statement, parameters)
-    assert len(hook.runs()) == 1
+def test_a_call_sent_again_after_a_lost_reply_is_one_run(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any delivery id: the ledger row's own id is enough. The connection dies just before the reply is read."""
+    hook.subscribe()
+    assert hook.post({}).status == 202
+    link, exchange = hook.db.engine._link, type(hook.db.engine._link).exchange
+    assert link is not None
+    sent = []
+
+    def losing(self: Any, *arguments: Any) -> Any:
+        result = exchange(self, *arguments)
+        sent.append(arguments)
+        if len(sent) == 1:
+            raise _LostError("the reply was lost")
+        return result
+
+    monkeypatch.setattr(type(link), "exchange", losing)
+    reply = hook.post({}, query="wait=0.01")
+    monkeypatch.undo()
+    assert reply.status == 202
+    assert len(sent) >= 3  # twice sent, then recalled
+    assert [run["id"] for run in hook.runs()][1:] == [reply.run]
+    assert hook.verdicts() == ["accepted", "accepted"]
 
 
 def test_a_rotated_secret_counts_at_once(hook: Hook) -> None:
