@@ -2,8 +2,8 @@
 
 The other HTTP faces are FastAPI apps behind Mangum; this one reads the event itself. It has one route, whose path,
 query and body belong to its senders, so an app would validate and document nothing, and it is the hot path: measured
-with a signed GitHub push, FastAPI and Mangum added 0.10 ms to the 0.26 ms of CPU that a delivery takes, 150 ms to a cold
-start of 240 ms and 8 MB to each process (Starlette and Mangum: 0.06 ms, 30 ms, 2 MB).
+with a signed GitHub push, FastAPI and Mangum added 0.10 ms to the 0.26 ms of CPU that a delivery takes, 150 ms to a
+cold start of 240 ms and 8 MB to each process (Starlette and Mangum: 0.06 ms, 30 ms, 2 MB).
 """
 
 from __future__ import annotations
