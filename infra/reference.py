@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from infra.local.settings import StackSettings
 from shared import settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -70,18 +71,35 @@ own answer. `/api/v1/workflows/webhooks/{path}` is the same. What is answered wh
 def settings_reference() -> str:
     """``docs/settings.md``."""
     parts = [SETTINGS_INTRODUCTION]
-    for model in sorted(settings.Settings.__subclasses__(), key=lambda kind: kind.__name__):
-        if model.__module__ != settings.__name__:
-            continue
-        own = [name for name in model.__annotations__ if name in model.model_fields]
-        title = re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__.removesuffix("Settings"))
-        parts.append(f"\n## {title}\n\n{_paragraph(model.__doc__)}\n")
-        parts += ["\n| variable | default | bounds | what it is |", "|---|---|---|---|"]
-        parts += [_setting(name, model.model_fields[name]) for name in own]
+    kinds = [kind for kind in settings.Settings.__subclasses__() if kind.__module__ == settings.__name__]
+    for kind in sorted(kinds, key=lambda kind: kind.__name__):
+        title = re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__.removesuffix("Settings"))
+        parts += _settings(title, kind)
+    parts += _settings("Local stack", StackSettings)
     return _tidy("\n".join([*parts, OTHER_VARIABLES]))
 
 
+def _settings(title: str, model: type[settings.Settings]) -> Iterator[str]:
+    """The section of one settings model."""
+    yield f"\n## {title}\n\n{_paragraph(model.__doc__)}\n"
+    yield "| variable | default | bounds | what it is |\n|---|---|---|---|"
+    for name in model.__annotations__:
+        if field := model.model_fields.get(name):
+            yield _setting(model.prefix + name.upper(), field)
+
+
 OTHER_VARIABLES = """
+## Deployment
+
+Read by `serverless.yml`, not by any function: what it gives each function follows from these and from those above. The
+local stack sets them itself.
+
+| variable | default | what it is |
+|---|---|---|
+| `MILLRACE_API_DATABASE_URL` | empty | Postgres for the functions that tenants call, as `millrace_api`. Secret. |
+| `MILLRACE_ENGINE_DATABASE_URL` | empty | Postgres for all other functions, as `millrace_engine`. Secret. |
+| `MILLRACE_RUN_CONCURRENCY` | `20` | Most workers that the queue of runs starts at a time. |
+
 ## Command line and tests
 
 Read by `millrace` and by the tests, not by any function.
@@ -95,14 +113,22 @@ Read by `millrace` and by the tests, not by any function.
 """
 
 
-def _setting(name: str, field: FieldInfo) -> str:
-    default = "required" if field.default is PydanticUndefined else "unset" if field.default is None else None
-    if default is None:
-        value = field.default
-        default = f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else "empty"
+def _setting(variable: str, field: FieldInfo) -> str:
+    """One variable's row."""
+    match field.default:
+        case value if value is PydanticUndefined:
+            default = "required"
+        case None:
+            default = "unset"
+        case "":
+            default = "empty"
+        case float(value):
+            default = f"`{value:g}`"
+        case value:
+            default = f"`{value if isinstance(value, str) else json.dumps(value)}`"
     secret = " Secret." if "SecretStr" in str(field.annotation) else ""
     description = (field.description or "").rstrip(".")
-    return f"| `{settings.PREFIX}{name.upper()}` | {default} | {_bounds(field)} | {_cell(description)}.{secret} |"
+    return f"| `{variable}` | {default} | {_bounds(field)} | {_cell(description)}.{secret} |"
 
 
 def _bounds(field: FieldInfo) -> str:

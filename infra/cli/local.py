@@ -126,7 +126,8 @@ def demo(context: typer.Context) -> None:
         address = read_address(session.home)
         running = address is not None
         if address is None:
-            stack = cleanup.enter_context(started(session, 0, settings=StackSettings(warm=DEMO_FUNCTIONS)))
+            settings = StackSettings.load().model_copy(update={"warm": DEMO_FUNCTIONS})
+            stack = cleanup.enter_context(started(session, 0, settings=settings))
             address = Address(stack.url, stack.token, None)
             found = f"stack started in {took((time.monotonic() - begun) * 1000)}"
         else:

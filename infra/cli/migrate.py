@@ -72,7 +72,7 @@ def status(context: typer.Context) -> None:
     counts = Counter(row.state for row in rows)
     if wrong := counts[migrations.State.EDITED] + counts[migrations.State.LATE]:
         raise Failure(
-            f"{wrong} file{'s' if wrong > 1 else ''} contradict what was applied.",
+            f"{wrong} {'files contradict' if wrong > 1 else 'file contradicts'} what was applied.",
             remedy="Restore an edited file; give a late one a time after the last applied migration.",
         )
     if pending := counts[migrations.State.PENDING]:

@@ -30,7 +30,11 @@ STATES: dict[str, tuple[str, str]] = {
     "waiting_for_signal": ("cyan", "…"),
     "running": ("cyan", "▸"),
     "pending": ("cyan", "…"),
+    "cancelling": ("yellow", "…"),
     "unknown": ("yellow", "?"),
+    "inherited": ("green", "✓"),
+    "edited": ("red", "✗"),
+    "late": ("red", "✗"),
 }
 
 _HEAD = box.Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a rule under the header, nothing else

@@ -1,8 +1,7 @@
 """Every fenced example in the documentation works: a reader may copy it.
 
 The blocks of a page are run in order, in one directory, against one local stack. A block whose info string names a
-file (```` ```yaml greet.yaml ````) is saved under that name. A ``text`` block after a shell or Python block is what that
-prints.
+file (```` ```yaml greet.yaml ````) is saved under that name. A ``text`` block is what the block before it prints.
 """
 
 from __future__ import annotations

@@ -27,11 +27,12 @@ def test_generated_pages_are_what_the_code_says_now(name: str) -> None:
 
 def test_every_variable_that_the_code_reads_is_in_the_settings_reference() -> None:
     said = set(re.findall(r"MILLRACE_[A-Z_]+[A-Z]", (DOCS / "settings.md").read_text(encoding="utf-8")))
+    files = [path for folder in ("functions", "infra", "shared") for path in (ROOT / folder).rglob("*.py")]
+    files += [ROOT / "serverless.yml", *(ROOT / "infra").glob("*.yml")]
     read = {
         name
-        for folder in ("functions", "infra", "shared")
-        for path in (ROOT / folder).rglob("*.py")
-        for name in re.findall(r"""["'](MILLRACE_[A-Z_]+[A-Z])["']""", path.read_text(encoding="utf-8"))
+        for path in files
+        for name in re.findall(r"""["'{:](MILLRACE_[A-Z_]+[A-Z])["',}]""", path.read_text(encoding="utf-8"))
     }
     assert read - said - INTERNAL == set()
 
