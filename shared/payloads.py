@@ -76,13 +76,18 @@ def fetch(storage: Storage, owner: uuid.UUID, reference: Mapping[str, Any]) -> b
     kept = reference.get(MARK)
     digest = kept.get("sha256") if isinstance(kept, dict) else None
     # The reference may have been written by anyone who can post to a webhook: the key is made anew, not believed.
-    key = f"{_prefix(owner)}{digest}"
-    if _KEY.fullmatch(key) is None:
-        raise NotFound("That is no reference to a stored value.")
-    data = storage.get(BUCKET, key)
+    data = storage.get(*locate(owner, digest))
     if hashlib.sha256(data).hexdigest() != digest:
         raise Unavailable("The stored value is damaged: it does not match its hash.")
     return data
+
+
+def locate(owner: uuid.UUID, sha256: object) -> tuple[str, str]:
+    """Bucket and key of the owner's value with this hash in hex; :class:`NotFound` for what is no hash."""
+    key = f"{_prefix(owner)}{sha256}"
+    if _KEY.fullmatch(key) is None:
+        raise NotFound("That is no reference to a stored value.")
+    return BUCKET, key
 
 
 class Payloads:

@@ -135,7 +135,7 @@ async def _refused(request: Request, error: MillraceError) -> Response:
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    """Every mistake with its path (``query.``, ``path.`` or ``header.`` before fields not of the body), never the input."""
+    """Every mistake with its path: body fields bare, others after ``query.``, ``path.`` or ``header.``. Never the input."""
     errors = []
     for mistake in error.errors():
         place = [str(part) for part in mistake["loc"]]

@@ -37,7 +37,7 @@ SQL = statements.load("workflow_api")
 TAIL_SECONDS = 25.0
 
 
-def start_run(caller: Caller, bell: Doorbell, workflow_id: UUID, new: RunInput, key: str | None) -> ExecutionOutput:
+def start_run(caller: Caller, bell: Doorbell, workflow_id: UUID, new: RunInput, key: str | None) -> ExecutionSummary:
     """A new run, or the one that the same idempotency ``key`` started before."""
     [row] = caller.call(
         SQL["run_workflow"],
@@ -48,7 +48,7 @@ def start_run(caller: Caller, bell: Doorbell, workflow_id: UUID, new: RunInput, 
         },
     )
     bell.ring(RUNS, [str(row["id"])])
-    return ExecutionOutput(**row)
+    return ExecutionSummary(**row)
 
 
 def list_executions(
@@ -87,7 +87,7 @@ def read_execution(caller: Caller, id_: UUID) -> ExecutionOutput:
 
 def read_status(caller: Caller, id_: UUID) -> ExecutionStatus:
     """How one run stands."""
-    return ExecutionStatus(**only(caller.call(SQL["read_execution"], {"id": id_}), "run"))
+    return ExecutionStatus(**only(caller.call(SQL["read_status"], {"id": id_}), "run"))
 
 
 def read_timeline(caller: Caller, id_: UUID, cursor: str | None, limit: int) -> Timeline:
@@ -153,11 +153,11 @@ def cancel(caller: Caller, bell: Doorbell, id_: UUID) -> str:
     return str(row["status"])
 
 
-def retry(caller: Caller, bell: Doorbell, id_: UUID, key: str | None) -> ExecutionOutput:
+def retry(caller: Caller, bell: Doorbell, id_: UUID, key: str | None) -> ExecutionSummary:
     """Open a run again that failed, timed out or was cancelled. Completed steps stay; failed ones are tried anew."""
     [row] = caller.call(SQL["retry_execution"], {"execution": id_, "key": _request(key)})
     bell.ring(RUNS, [str(id_)])
-    return ExecutionOutput(**row)
+    return ExecutionSummary(**row)
 
 
 def resolve_step(

@@ -15,12 +15,20 @@ from shared.settings import (
     IdentitySettings,
     LimitSettings,
     SecretSettings,
+    StorageSettings,
 )
 from shared.tenant import Tenant
 
 
 class Settings(
-    DatabaseSettings, IdentitySettings, DoorbellSettings, SecretSettings, LimitSettings, GraphSettings, ApiSettings
+    DatabaseSettings,
+    IdentitySettings,
+    DoorbellSettings,
+    SecretSettings,
+    StorageSettings,
+    LimitSettings,
+    GraphSettings,
+    ApiSettings,
 ):
     """Everything that this function reads from its environment."""
 

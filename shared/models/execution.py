@@ -179,7 +179,7 @@ class ExecutionSummary(ExecutionStatus):
 
 
 class ExecutionOutput(ExecutionSummary):
-    """A run. A value too large for its row is `{"$payload": {bucket, key, sha256, bytes}}`."""
+    """A run. A value too large for its row is `{"$payload": {"sha256": …}}`; see `/payloads/{sha256}`."""
 
     trigger_data: Json | None
     output: Json | None
@@ -221,6 +221,16 @@ class StepOutput(Output):
     error: Json | None
     variables: Json | None
     """The workflow variables that it set."""
+
+
+class PayloadOutput(Output):
+    """Where a value too large for its row can be read."""
+
+    url: str
+    """For one GET after another until it expires, without a token."""
+    expires_at: UtcDatetime
+    bytes: int
+    media_type: str
 
 
 class Timeline(Output):

@@ -61,12 +61,16 @@ from millrace.restore_version(%(id)s, %(version)s, %(expected)s::integer, %(sche
 
 -- name: run_workflow
 -- Start a run by hand.
-select *
+select
+    id, workflow_id, workflow_version, status, trigger_type, current_node_id, started_at, completed_at, error,
+    error_message, retry_count
 from millrace.run_workflow(%(workflow)s, %(trigger)s, %(key)s);
 
 -- name: list_executions
--- A page of the caller's runs, newest first.
-select *
+-- A page of the caller's runs, newest first, without what may be large.
+select
+    id, workflow_id, workflow_version, status, trigger_type, current_node_id, started_at, completed_at, error,
+    error_message, retry_count
 from public.workflowexecution
 where (%(workflow)s::uuid is null or workflow_id = %(workflow)s)
     and (%(statuses)s::text[] is null or status = any (%(statuses)s::text[]))
@@ -78,8 +82,18 @@ order by started_at desc, id desc
 limit %(limit)s;
 
 -- name: read_execution
--- One run.
-select *
+-- One run with its data.
+select
+    id, workflow_id, workflow_version, status, trigger_type, current_node_id, started_at, completed_at, error,
+    error_message, retry_count, trigger_data, output, response
+from public.workflowexecution
+where id = %(id)s;
+
+-- name: read_status
+-- How one run stands.
+select
+    id, workflow_id, workflow_version, status, trigger_type, current_node_id, started_at, completed_at, error,
+    error_message, retry_count
 from public.workflowexecution
 where id = %(id)s;
 
@@ -147,7 +161,9 @@ select millrace.cancel_execution(%(execution)s) as status;
 
 -- name: retry_execution
 -- Open a run again that failed, timed out or was cancelled.
-select *
+select
+    id, workflow_id, workflow_version, status, trigger_type, current_node_id, started_at, completed_at, error,
+    error_message, retry_count
 from millrace.retry_execution(%(execution)s, %(key)s);
 
 -- name: resolve_step

@@ -15,8 +15,11 @@ import pytest
 import shared.database
 import shared.doorbell
 import shared.settings
+import shared.storage
 import shared.tenant
 from shared.doorbell import RecordingDoorbell
+from shared.payloads import Payloads
+from shared.storage import DirectoryStorage
 from shared.workflow.drive import Driver
 from shared.workflow.run import Bounds
 from tests.cluster import TestDatabase, User
@@ -60,9 +63,11 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("MILLRACE_JWT_SECRET", SECRET)
     monkeypatch.setenv("MILLRACE_DOORBELL", f"socket:{directory}")
     monkeypatch.setenv("MILLRACE_SECRET_KEY_FILE", str(tmp_path / "keys.json"))
+    monkeypatch.setenv("MILLRACE_STORAGE", f"directory:{tmp_path / 'objects'}")
+    monkeypatch.setenv("MILLRACE_STORAGE_SECRET", SECRET)
     monkeypatch.setenv("MILLRACE_TOKEN_CACHE_SECONDS", "0")
     shared.settings.forget()
-    for cache in (shared.database.database, shared.tenant.gate, shared.doorbell.doorbell):
+    for cache in (shared.database.database, shared.tenant.gate, shared.doorbell.doorbell, shared.storage.storage):
         cache.cache_clear()
     yield Gateway(
         {
@@ -74,15 +79,17 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
     shared.database.database().close()
     if isinstance(bell := shared.doorbell.doorbell(), shared.doorbell.SocketDoorbell):
         bell._socket.close()
-    for cache in (shared.tenant.gate, shared.doorbell.doorbell):
+    for cache in (shared.tenant.gate, shared.doorbell.doorbell, shared.storage.storage):
         cache.cache_clear()
 
 
 @pytest.fixture
-def work(db: TestDatabase, bells: Bells) -> Iterator[Callable[[], None]]:
+def work(db: TestDatabase, bells: Bells, tmp_path: Path) -> Iterator[Callable[[], None]]:
     """A run worker: drives whatever was rung for until nobody rings any more."""
     executor = ThreadPoolExecutor(2)
-    driver = Driver(db.engine, RecordingDoorbell(), executor, Bounds())
+    storage = DirectoryStorage(tmp_path / "objects")
+    payloads = Payloads(lambda: storage, inline_bytes=64 * 1024, largest_bytes=1024 * 1024)
+    driver = Driver(db.engine, RecordingDoorbell(), executor, Bounds(), payloads)
 
     def drive() -> None:
         while ids := bells.rung():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import uuid
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 
 import functions
+from shared.payloads import keep
+from shared.storage import storage
 from shared.web import Api, scope_of
+from tests.cluster import User
 from tests.functions.gateway import GRAPH, Answer, Gateway
 
 W, U, I = "/api/v1/workflows", "/api/v1/users/me", "/api/v1/items"  # noqa: E741
@@ -75,6 +79,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", f"{RUN}/steps"): Case(),
     ("GET", f"{RUN}/logs"): Case(),
     ("GET", f"{RUN}/tail"): Case(),
+    ("GET", f"{W}/payloads/{{sha256}}"): Case(),
     ("POST", f"{RUN}/signals"): Case({"type": "x"}),
     ("POST", f"{RUN}/cancel"): Case(),
     ("POST", f"{RUN}/terminate"): Case(),
@@ -117,7 +122,7 @@ ROUTES = sorted({(method, path) for app in apps() for path, method, _ in app.dec
 
 
 @pytest.fixture
-def ids(api: Gateway, workflow: dict[str, Any]) -> dict[str, str]:
+def ids(api: Gateway, user: User, workflow: dict[str, Any]) -> dict[str, str]:
     """One of everything that belongs to the first tenant."""
 
     def made(path: str, body: Any = None) -> str:
@@ -131,6 +136,7 @@ def ids(api: Gateway, workflow: dict[str, Any]) -> dict[str, str]:
         "workflow_id": workflow["id"],
         "version": "1",
         "node_id": "set",
+        "sha256": hashlib.sha256(keep_payload(user)).hexdigest(),
         "execution_id": made(f"{here}/run"),
         "subscription_id": made(f"{W}/webhooks/subscriptions", {"workflow_id": workflow["id"]}),
         "schedule_id": made(f"{here}/schedules", NEW_SCHEDULE),
@@ -138,6 +144,13 @@ def ids(api: Gateway, workflow: dict[str, Any]) -> dict[str, str]:
         "token_id": made(f"{U}/tokens", {"name": "t", "scopes": ["*"]}),
         "item_id": made(I, {"title": "mine"}),
     }
+
+
+def keep_payload(user: User) -> bytes:
+    """A large value of this user's."""
+    data = b"large"
+    keep(storage(), user.id, data, "text/plain")
+    return data
 
 
 def filled(template: Any, ids: dict[str, str]) -> Any:
@@ -158,7 +171,7 @@ def test_every_route_asks_for_a_scope() -> None:
 def test_without_a_token_nothing_is_told(gateway: Gateway, method: str, path: str) -> None:
     ids = {name: str(uuid.uuid4()) for name in ("workflow_id", "execution_id", "subscription_id", "schedule_id")}
     ids |= {"trigger_id": str(uuid.uuid4()), "token_id": str(uuid.uuid4()), "item_id": str(uuid.uuid4())}
-    ids |= {"version": "1", "node_id": "set"}
+    ids |= {"version": "1", "node_id": "set", "sha256": "0" * 64}
     answer = gateway.send(method, path.format(**ids), filled(CASES[method, path].body, ids))
     assert answer.problem["status"] == 401
 

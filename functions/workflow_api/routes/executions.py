@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import AwareDatetime
 
-from functions.workflow_api import executions
+from functions.workflow_api import executions, payloads
 from functions.workflow_api.routes import IdempotencyKey, PageCursor, PageLimit, RunReader, RunWriter
 from shared.doorbell import doorbell
 from shared.models.api import Page
@@ -18,6 +18,7 @@ from shared.models.execution import (
     ExecutionStatus,
     ExecutionSummary,
     LogOutput,
+    PayloadOutput,
     ResolveInput,
     RunInput,
     SignalInput,
@@ -26,6 +27,7 @@ from shared.models.execution import (
     Tail,
     Timeline,
 )
+from shared.storage import storage
 from shared.web import StrictRoute, problems
 
 router = APIRouter(route_class=StrictRoute, tags=["runs"])
@@ -49,7 +51,7 @@ def start_run(
     response: Response,
     new: RunInput | None = None,
     idempotency_key: IdempotencyKey = None,
-) -> ExecutionOutput:
+) -> ExecutionSummary:
     """Starts a run of the workflow's present version. The answer comes at once; `Location` is where to look."""
     started = executions.start_run(caller, doorbell(), workflow_id, new or RunInput(), idempotency_key)
     response.headers["location"] = f"/api/v1/workflows/executions/{started.id}"
@@ -146,6 +148,14 @@ def list_logs(
     return executions.list_logs(caller, execution_id, level, cursor, limit)
 
 
+@router.get("/payloads/{sha256}", summary="Find a large value", responses=problems(404))
+def read_payload(
+    caller: RunReader, sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$", examples=["…"])]
+) -> PayloadOutput:
+    """Where the value of a reference (`{"$payload": {"sha256": …}}`) in a run's data can be read, for 15 minutes."""
+    return payloads.read_payload(storage(), caller.user_id, sha256)
+
+
 @router.get(
     "/executions/{execution_id}/tail",
     summary="Follow a run",
@@ -208,7 +218,7 @@ router.post(
 
 
 @router.post("/executions/{execution_id}/retry", status_code=202, summary="Retry a run", responses=problems(404, 409))
-def retry(caller: RunWriter, execution_id: UUID, idempotency_key: IdempotencyKey = None) -> ExecutionOutput:
+def retry(caller: RunWriter, execution_id: UUID, idempotency_key: IdempotencyKey = None) -> ExecutionSummary:
     """Opens a run again that failed, timed out or was cancelled: done steps stay done, failed ones are tried anew."""
     return executions.retry(caller, doorbell(), execution_id, idempotency_key)
 

@@ -127,7 +127,7 @@ def test_a_deleted_account_takes_everything_with_it(db: TestDatabase, api: Gatew
     assert other.get(f"/api/v1/workflows/{theirs}").status == 200
 
 
-# Platform tokens --------------------------------------------------------------------------------------------------------
+# Platform tokens ------------------------------------------------------------------------------------------------------
 
 
 def test_a_token_is_shown_once_and_kept_as_a_hash(db: TestDatabase, api: Gateway) -> None:

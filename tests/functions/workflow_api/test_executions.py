@@ -1,19 +1,24 @@
-"""A run started over the API can be followed, told things, ended and opened again; each asked for twice happens once."""
+"""A run can be started, followed, told things, ended and opened again; what is asked for twice happens once."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from shared.payloads import keep
+from shared.storage import DirectoryStorage, storage
 from tests.cluster import TestDatabase, User
 from tests.functions.conftest import Bells
-from tests.functions.gateway import GRAPH, Gateway
+from tests.functions.gateway import GRAPH, SECRET, Gateway
 
 WORKFLOWS = "/api/v1/workflows"
 RUNS = f"{WORKFLOWS}/executions"
@@ -24,7 +29,7 @@ def graph(*nodes: dict[str, Any]) -> dict[str, Any]:
     row = [{"node_id": "start", "node_type": "trigger", "config": {}}, *nodes]
     return {
         "nodes": row,
-        "edges": [{"from": a["node_id"], "to": b["node_id"]} for a, b in zip(row, row[1:], strict=False)],
+        "edges": [{"from": a["node_id"], "to": b["node_id"]} for a, b in itertools.pairwise(row)],
     }
 
 
@@ -308,3 +313,20 @@ def test_an_event_source_gets_one_event_with_its_cursor_and_is_told_to_stop_at_t
     assert json.loads(fields["data"])["execution"]["status"] == "completed"
     stopped = api.get(here, headers={**accept, "Last-Event-ID": fields["id"]})
     assert (stopped.status, stopped.text) == (204, "")
+
+
+def test_a_large_value_is_found_by_its_hash_and_only_by_its_owner(
+    api: Gateway, other: Gateway, user: User, start: Callable[..., dict[str, Any]]
+) -> None:
+    kept = keep(storage(), user.id, b"flour" * 1000, "text/plain")["$payload"]
+    here = f"{WORKFLOWS}/payloads/{kept['sha256']}"
+    found = api.get(here).json
+    assert (found["bytes"], found["media_type"]) == (5000, "text/plain")
+    url = urlsplit(found["url"])
+    grant = DirectoryStorage(Path("unused"), SECRET.encode()).verify(
+        kept["bucket"], kept["key"], dict(parse_qsl(url.query))
+    )
+    assert (grant.method, grant.key) == ("GET", kept["key"])
+    assert other.get(here).problem["status"] == 404
+    assert api.get(f"{WORKFLOWS}/payloads/{'0' * 64}").problem["status"] == 404
+    assert api.get(f"{WORKFLOWS}/payloads/..%2f{kept['sha256']}").problem["status"] in (404, 422)
