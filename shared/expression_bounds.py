@@ -130,8 +130,11 @@ class Meter:
         self.spent = 0.0
 
     def add(self, tree: Tree, extents: Mapping[str, Extent]) -> None:
-        """Count ``tree`` over values of these extents by name; :class:`TooMuch` when the limit may be exceeded."""
-        self._extent(tree, extents)
+        """Count ``tree`` over values of these extents by name; :class:`TooMuch` when the limit may be exceeded.
+
+        Its value counts too, for that is copied out, shared parts as often as they are seen.
+        """
+        self._spend(self._extent(tree, extents).size)
 
     def _spend(self, size: float) -> None:
         self.spent += size

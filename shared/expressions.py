@@ -140,7 +140,7 @@ def _as_it_is(value: Json, extent: Extent) -> Json:
     """A path's value, which has been looked at already."""
     if extent.size > LARGEST_RESULT:
         raise _Export.too_large()
-    return _Export().value(value) if isinstance(value, str) else value
+    return value
 
 
 def _run(program: _Program, data: dict[str, Json]) -> Any:
@@ -245,12 +245,14 @@ def _number(value: float) -> float:
 
 
 def _text_size(value: str) -> int:
+    if "\0" in value:  # the evaluator would take the string to end there
+        raise ExpressionError("The data holds the character \\u0000, which cannot be kept.")
     if value.isascii():
         return SCALAR + len(value)
     try:
         return SCALAR + len(value.encode())
     except UnicodeEncodeError:
-        raise ExpressionError("A string holds half of a surrogate pair.") from None
+        raise ExpressionError("The data holds half of a surrogate pair.") from None
 
 
 def _survey(value: Json) -> tuple[int, bool]:
@@ -266,14 +268,14 @@ def _survey(value: Json) -> tuple[int, bool]:
         for part in level:
             kind = type(part)
             if kind is str:
-                size += SCALAR + len(part) if part.isascii() else _text_size(part)
+                size += _text_size(part)
             elif kind is dict:
                 size += SCALAR
                 below += part.values()
                 for key in part:
                     if type(key) is not str:
                         raise ExpressionError("A map's key is not a string.")
-                    size += SCALAR + len(key) if key.isascii() else _text_size(key)
+                    size += _text_size(key)
             elif kind is list:
                 size += SCALAR
                 below += part
@@ -454,11 +456,13 @@ def _compile(source: str, names: tuple[str, ...]) -> _Program:
         raise ExpressionError("The expression is empty.")
     if "\0" in source:
         raise ExpressionError("The expression holds the character \\u0000.")
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        raise ExpressionError("The expression holds half of a surrogate pair.") from None
     environment = _environment(names)
     try:
         checked = environment.compile(source)
-    except UnicodeEncodeError:
-        raise ExpressionError("The expression holds half of a surrogate pair.") from None
     except RuntimeError as error:
         raise _mistake(str(error), names) from None
     paths = _Paths(frozenset(names))
@@ -592,8 +596,7 @@ def _mistake(message: str, names: tuple[str, ...]) -> ExpressionError:
         return ExpressionError(_STATUS.sub(r"\1", message)[:500])
     line, column, said = places[0]
     said = said.replace(" (in container '')", "").removesuffix(" [INVALID_ARGUMENT]")
-    where = f"line {line}, column {column}" if line != "1" else f"column {column}"
-    return ExpressionError(f"{said[:300]} ({where}).", remedy=remedy)
+    return ExpressionError(f"{said[:300]} (at {line}:{column}).", remedy=remedy)
 
 
 def _explain(message: str, program: _Program) -> str:
