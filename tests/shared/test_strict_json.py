@@ -30,9 +30,10 @@ def test_what_is_json_comes_through_unchanged(value: Any) -> None:
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_give_a_value_or_a_refusal(data: bytes) -> None:
     try:
-        json.dumps(strict_json.loads(data), allow_nan=False).encode()
-    except MillraceError as error:
-        assert isinstance(error, BadRequest | Invalid)
+        value = strict_json.loads(data)
+    except (BadRequest, Invalid):
+        return
+    json.dumps(value, allow_nan=False).encode()
 
 
 @given(
