@@ -1,0 +1,38 @@
+"""`millrace dev` says what one needs to use it, keeps its data, and leaves nothing behind that looks alive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from infra.cli.address import read_address
+from tests.stack import clean_environment, millrace, running_stack
+
+
+def test_a_stack_is_found_used_and_stopped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environment = clean_environment(MILLRACE_HOME=str(home))
+    nodes = [{"node_id": "start", "node_type": "trigger", "config": {}}]
+    graph = json.dumps({"name": "kept", "graph_config": {"nodes": nodes, "edges": []}})
+    with running_stack(home) as stack:
+        assert (home / "address.json").stat().st_mode & 0o777 == 0o600
+        done = millrace("workflows", "apply", "-", environment=environment, input=graph)
+        assert done.returncode == 0, done.stderr
+
+        second = millrace("dev", "--port", "0", environment=environment)
+        assert second.returncode == 1
+        assert "runs a stack on" in second.stderr
+        assert read_address(home) == stack.address, "the second one must not hide the first"
+
+    said = (tmp_path / "home.out").read_text()
+    for part in (stack.address.url, stack.address.token, f"{stack.address.url}/api/v1/workflows/docs"):
+        assert part in said
+    assert "POST /api/v1/workflows 201" in said
+    assert stack.process.returncode == 0
+    assert read_address(home) is None
+
+    after = millrace("workflows", "list", environment=environment)
+    assert after.returncode == 3
+
+    with running_stack(home):
+        assert "kept" in millrace("workflows", "list", environment=environment).stdout
