@@ -8,6 +8,8 @@ the remedy.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -320,15 +322,22 @@ _PROBLEM_SCHEMA: Mapping[str, Any] = {
 # AWS ------------------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The process's event loop: a function serves one request at a time."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
+
+
 def asgi_handler(app: FastAPI) -> Handler:
     """The Lambda entry point of ``app`` for API Gateway's HTTP API (payload format 2.0)."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+    asyncio.set_event_loop(_loop())
     adapter = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM])
 
     @observed
     def handler(event: Any, context: Any) -> dict[str, Any]:
-        asyncio.set_event_loop(loop)  # Mangum takes the current one, which others may have closed
+        asyncio.set_event_loop(_loop())  # Mangum takes the current one, which others may have closed
         try:
             return adapter(event, context)
         except Exception:
