@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
             self._headers,
             body,
             parser.get_http_version(),
-            parser.should_keep_alive(),
+            parser.should_keep_alive() and not parser.should_upgrade(),
         )
         exchange = Exchange(request, self)
         if self._busy:

@@ -75,12 +75,11 @@ class Logs:
 
     def request(self, what: str, status: int | str, seconds: float, function: str, note: str = "") -> None:
         """``12:00:01 POST /hooks/abc 202 1.8 ms webhook-intake``."""
-        line = f"{self._time()} {what} {status} {seconds * 1000:.1f} ms {function}{' ' + note if note else ''}\n"
-        self._write("requests", line.encode("utf-8", "backslashreplace"))
+        self._line(f"{what} {status} {seconds * 1000:.1f} ms {function}{' ' + note if note else ''}")
 
     def event(self, function: str, text: str) -> None:
         """Something about a function that is not a request: a start, a crash, a kill."""
-        self._write("requests", f"{self._time()} {function}: {text}\n".encode("utf-8", "backslashreplace"))
+        self._line(f"{function}: {text}")
 
     def output(self, function: str, lines: bytes) -> None:
         """What a function printed, whole lines."""
@@ -96,6 +95,12 @@ class Logs:
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+    def _line(self, text: str) -> None:
+        # Paths and messages come from anyone: a line of theirs must neither look like ours nor steer a terminal.
+        if not text.isprintable():
+            text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+        self._write("requests", f"{self._time()} {text}\n".encode())
 
     def _write(self, name: str, lines: bytes, prefix: str = "") -> None:
         file = self._files.get(name)

@@ -45,6 +45,7 @@ LONG_SECONDS = 0.2
 #: processors, because each waits for a commit now and then.
 QUICK_PROCESSES = len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
+_OURS = Path(__file__).resolve().parents[2]  # where infra.local.process is found
 _API = b"/2018-06-01/runtime/"
 _NEXT = _API + b"invocation/next"
 _ACCEPTED = b'{"status":"OK"}\n'
@@ -312,7 +313,7 @@ class Function:
             "AWS_REGION": settings.region,
             "AWS_DEFAULT_REGION": settings.region,
             "LAMBDA_TASK_ROOT": str(settings.root),
-            "PYTHONPATH": str(settings.root),
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(settings.root), str(_OURS)))),
             **settings.environment,
             process.PARENT_VARIABLE: str(os.getpid()),
         }
