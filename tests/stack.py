@@ -60,13 +60,13 @@ def millrace(
 
 
 @contextmanager
-def running_stack(home: Path) -> Iterator[RunningStack]:
+def running_stack(home: Path, **variables: str) -> Iterator[RunningStack]:
     """Start `millrace dev` on ``home`` and a free port, wait until it says where it is, stop it in the end."""
     log = home.with_name(f"{home.name}.out")
     with log.open("w") as output:
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / "millrace"), "--home", str(home), "dev", "--port", "0"],
-            env=clean_environment(),
+            env=clean_environment(**variables),
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,

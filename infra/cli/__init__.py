@@ -25,13 +25,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("dev")(local.dev)
 app.command("demo")(local.demo)
 app.command("token")(local.token)
-app.add_typer(migrate.group, name="migrate")
+app.add_typer(migrate.group, name="migrate", short_help="Bring the database's schema up to date.")
 app.add_typer(workflows.group, name="workflows")
 app.add_typer(runs.group, name="runs")
 

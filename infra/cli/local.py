@@ -164,7 +164,10 @@ def started(session: Session, port: int, **options: Any) -> Iterator[Stack]:
         else:
             _start_visibly(stack, session.screen)
     except (StackError, PostgresError, ServerlessError) as error:
-        raise Failure(f"The stack does not start: {error}.") from error
+        raise Failure(
+            f"The stack does not start: {error}.",
+            remedy="`--port 0` takes a free one." if "port " in str(error) else None,
+        ) from error
     except MillraceError as error:
         raise Failure(error.detail, remedy=error.remedy) from error
     except psycopg.OperationalError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 from infra.cli.address import read_address
+from tests.cluster import TestDatabase
 from tests.stack import clean_environment, millrace, running_stack
 
 
@@ -36,3 +38,22 @@ def test_a_stack_is_found_used_and_stopped(tmp_path: Path) -> None:
 
     with running_stack(home):
         assert "kept" in millrace("workflows", "list", environment=environment).stdout
+
+
+def test_a_postgres_of_ones_own_is_used_when_it_is_named(tmp_path: Path, db: TestDatabase) -> None:
+    environment = {"MILLRACE_DATABASE_URL": db.url("postgres")}
+    with running_stack(tmp_path / "home", **environment) as stack:
+        assert not (stack.home / "postgres").exists()
+        done = millrace("demo", environment=clean_environment(MILLRACE_HOME=str(stack.home)))
+        assert done.returncode == 0, done.stderr
+        found = db.owner.execute("select name from public.workflow").fetchall()
+        assert [row["name"] for row in found] == ["demo-push"]
+
+
+def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = millrace("dev", "--port", port, environment=clean_environment(MILLRACE_HOME=str(tmp_path / "home")))
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "--port 0" in done.stderr
