@@ -322,7 +322,7 @@ class BellSocket:
             try:
                 bell = json.loads(datagram)
                 self._ring(str(bell["id"]), float(bell.get("delay") or 0))
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 self.malformed += 1  # not worth a crash: whatever it was about, the tick will find
 
     def close(self) -> None:
