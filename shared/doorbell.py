@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -20,6 +21,9 @@ from shared.settings import DoorbellSettings
 #: The longest delay a queue takes, in seconds (SQS: 15 minutes). Longer waits are the tick's.
 MAX_DELAY_SECONDS = 900.0
 
+#: How long one call may wait for a listener that is reading to make room.
+_PATIENCE_SECONDS = 0.02
+
 RUNS = "workflow-run"  #: the queue that brings runs to workers
 
 
@@ -30,9 +34,11 @@ class Doorbell(Protocol):
 
 
 class SocketDoorbell:
-    """One id per datagram to ``<directory>/<queue>.sock``, without ever blocking: the laptop's doorbell.
+    """One id per datagram to ``<directory>/<queue>.sock``: the laptop's doorbell.
 
     A full buffer (EAGAIN), a listener that is gone (ECONNREFUSED) or not there yet (ENOENT) are counted in ``missed``.
+    Linux lets ten datagrams wait unless told otherwise (net.unix.max_dgram_qlen), so a burst may give the listener some
+    milliseconds to read, all in all; it never waits for one that does not.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -42,14 +48,20 @@ class SocketDoorbell:
 
     def ring(self, queue: str, ids: Iterable[str], delay: float = 0) -> None:
         address = str(self.directory / f"{queue}.sock")
+        until = time.monotonic() + _PATIENCE_SECONDS
         for id_ in ids:
             bell = json.dumps({"id": id_, "delay": min(delay, MAX_DELAY_SECONDS)}).encode()
-            try:
-                self._socket.sendto(bell, address)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.ENOENT, errno.ECONNREFUSED, errno.ENOBUFS):
-                    raise
-                self.missed[errno.errorcode[error.errno]] += 1
+            while True:
+                try:
+                    self._socket.sendto(bell, address)
+                except OSError as error:
+                    if error.errno == errno.EAGAIN and time.monotonic() < until:
+                        time.sleep(0.0002)
+                        continue
+                    if error.errno not in (errno.EAGAIN, errno.ENOENT, errno.ECONNREFUSED, errno.ENOBUFS):
+                        raise
+                    self.missed[errno.errorcode[error.errno]] += 1
+                break
 
     def close(self) -> None:
         self._socket.close()

@@ -107,6 +107,14 @@ def test_a_bell_reaches_a_waiting_process_within_milliseconds(
     assert sorted(delays)[15] < 0.01, delays  # alone on a machine: 0.4 ms
 
 
+def test_a_burst_of_bells_loses_none(bench: Workbench, bells: Callable[[Queue], SocketDoorbell]) -> None:
+    queue = bench.queue()
+    doorbell = bells(queue)
+    doorbell.ring("bells", [str(n) for n in range(300)])
+    assert not doorbell.missed
+    until(lambda: len(queue) == 300)
+
+
 def test_what_waits_goes_together_up_to_the_batch_size(bench: Workbench, kept: Kept) -> None:
     queue = bench.queue()
     mapping = bench.mapping(queue, kept.function, batch_size=10, concurrency=1)
