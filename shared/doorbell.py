@@ -21,8 +21,8 @@ from shared.settings import DoorbellSettings
 #: The longest delay a queue takes, in seconds (SQS: 15 minutes). Longer waits are the tick's.
 MAX_DELAY_SECONDS = 900.0
 
-#: How long one call may wait for a listener that is reading to make room.
-_PATIENCE_SECONDS = 0.02
+#: How long a bell may wait for the listener to make room.
+_PATIENCE_SECONDS = 0.05
 
 RUNS = "workflow-run"  #: the queue that brings runs to workers
 
@@ -37,8 +37,8 @@ class SocketDoorbell:
     """One id per datagram to ``<directory>/<queue>.sock``: the laptop's doorbell.
 
     A full buffer (EAGAIN), a listener that is gone (ECONNREFUSED) or not there yet (ENOENT) are counted in ``missed``.
-    Linux lets ten datagrams wait unless told otherwise (net.unix.max_dgram_qlen), so a burst may give the listener some
-    milliseconds to read, all in all; it never waits for one that does not.
+    Linux lets ten datagrams wait unless told otherwise (net.unix.max_dgram_qlen), so a burst goes at the pace of a
+    listener that reads; it is not held up by one that does not.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -49,7 +49,7 @@ class SocketDoorbell:
     def ring(self, queue: str, ids: Iterable[str], delay: float = 0) -> None:
         address = str(self.directory / f"{queue}.sock")
         until = time.monotonic() + _PATIENCE_SECONDS
-        for id_ in ids:
+        for id_ in ids:  # the first that finds no room in time uses up the patience for all
             bell = json.dumps({"id": id_, "delay": min(delay, MAX_DELAY_SECONDS)}).encode()
             while True:
                 try:
@@ -61,6 +61,8 @@ class SocketDoorbell:
                     if error.errno not in (errno.EAGAIN, errno.ENOENT, errno.ECONNREFUSED, errno.ENOBUFS):
                         raise
                     self.missed[errno.errorcode[error.errno]] += 1
+                else:
+                    until = time.monotonic() + _PATIENCE_SECONDS
                 break
 
     def close(self) -> None:
