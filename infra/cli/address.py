@@ -17,6 +17,7 @@ class Address:
     url: str
     token: str | None
     pid: int | None
+    embedded: bool = False  #: it is the local stack on its own Postgres, which the demo may use
 
 
 def write_address(home: Path, address: Address) -> None:
@@ -33,8 +34,9 @@ def read_address(home: Path) -> Address | None:
     """The address, or None when there is no file, it cannot be understood, or its process is gone."""
     try:
         found = json.loads((home / NAME).read_text(encoding="utf-8"))
-        address = Address(url=str(found["url"]), token=str(found["token"]), pid=int(found["pid"]))
-        os.kill(int(found["pid"]), 0)  # a stack that was killed left its file behind
+        pid = int(found["pid"])
+        address = Address(str(found["url"]), str(found["token"]), pid, found["embedded"] is True)
+        os.kill(pid, 0)  # a stack that was killed left its file behind
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return address

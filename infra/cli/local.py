@@ -130,6 +130,11 @@ def demo(context: typer.Context) -> None:
             stack = cleanup.enter_context(started(session, 0, settings=settings))
             address = Address(stack.url, stack.token, None)
             found = f"stack started in {took((time.monotonic() - begun) * 1000)}"
+        elif not address.embedded:
+            raise Failure(
+                "The stack that runs here uses the Postgres of MILLRACE_DATABASE_URL, which the demo never touches.",
+                remedy="Give the demo a directory of its own: `millrace --home .millrace/demo demo`.",
+            )
         else:
             found = f"stack found at {address.url}"
         screen.print(Text.assemble(("✓ ", "green"), found))
@@ -177,7 +182,8 @@ def started(session: Session, port: int, **options: Any) -> Iterator[Stack]:
             exit_code=Exit.UNREACHABLE,
         ) from error
     try:
-        write_address(session.home, Address(stack.url, stack.token, os.getpid()))
+        embedded = stack.postgres is not None
+        write_address(session.home, Address(stack.url, stack.token, os.getpid(), embedded))
         yield stack
     finally:
         remove_address(session.home)

@@ -6,20 +6,31 @@ import json
 import socket
 from pathlib import Path
 
+import httpx
+
 from infra.cli.address import read_address
 from tests.cluster import TestDatabase
 from tests.stack import clean_environment, millrace, running_stack
+
+GRAPH = json.dumps(
+    {
+        "name": "kept",
+        "graph_config": {"nodes": [{"node_id": "start", "node_type": "trigger", "config": {}}], "edges": []},
+    }
+)
 
 
 def test_a_stack_is_found_used_and_stopped(tmp_path: Path) -> None:
     home = tmp_path / "home"
     environment = clean_environment(MILLRACE_HOME=str(home))
-    nodes = [{"node_id": "start", "node_type": "trigger", "config": {}}]
-    graph = json.dumps({"name": "kept", "graph_config": {"nodes": nodes, "edges": []}})
     with running_stack(home) as stack:
         assert (home / "address.json").stat().st_mode & 0o777 == 0o600
-        done = millrace("workflows", "apply", "-", environment=environment, input=graph)
+        done = millrace("workflows", "apply", "-", environment=environment, input=GRAPH)
         assert done.returncode == 0, done.stderr
+
+        pages = httpx.get(f"{stack.address.url}/api/v1/workflows/docs")
+        assert pages.status_code == 200
+        assert "/api/v1/workflows/executions" in pages.text
 
         second = millrace("dev", "--port", "0", environment=environment)
         assert second.returncode == 1
@@ -41,13 +52,18 @@ def test_a_stack_is_found_used_and_stopped(tmp_path: Path) -> None:
 
 
 def test_a_postgres_of_ones_own_is_used_when_it_is_named(tmp_path: Path, db: TestDatabase) -> None:
-    environment = {"MILLRACE_DATABASE_URL": db.url("postgres")}
-    with running_stack(tmp_path / "home", **environment) as stack:
+    with running_stack(tmp_path / "home", MILLRACE_DATABASE_URL=db.url("postgres")) as stack:
         assert not (stack.home / "postgres").exists()
-        done = millrace("demo", environment=clean_environment(MILLRACE_HOME=str(stack.home)))
+        environment = clean_environment(MILLRACE_HOME=str(stack.home))
+        done = millrace("workflows", "apply", "-", environment=environment, input=GRAPH)
         assert done.returncode == 0, done.stderr
-        found = db.owner.execute("select name from public.workflow").fetchall()
-        assert [row["name"] for row in found] == ["demo-push"]
+        names = [row["name"] for row in db.owner.execute("select name from public.workflow").fetchall()]
+        assert names == ["kept"]
+
+        demo = millrace("demo", environment=environment)
+        assert demo.returncode == 1, "the demo never touches a Postgres of the user's"
+        assert "--home" in demo.stderr
+        assert db.owner.execute("select count(*) as n from public.workflow").fetchall() == [{"n": 1}]
 
 
 def test_a_port_that_is_taken_is_said_with_the_way_out(tmp_path: Path) -> None:

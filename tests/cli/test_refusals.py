@@ -137,7 +137,9 @@ def test_no_address_and_no_stack_here(run, tmp_path: Path) -> None:
 
 
 def test_a_stack_that_was_killed_is_not_taken_for_running(run, tmp_path: Path) -> None:
-    (tmp_path / "address.json").write_text(json.dumps({"url": "http://x", "token": "t", "pid": 2**22 + 1}))
+    (tmp_path / "address.json").write_text(
+        json.dumps({"url": "http://x", "token": "t", "pid": 2**22 + 1, "embedded": True})
+    )
     code, _, err = run("--home", str(tmp_path), "workflows", "list")
     assert code == 3
     assert "No address was given" in err
