@@ -6,7 +6,8 @@ with the caller's claims, so row-level security and our SQL functions decide wha
 
 What the database says about a credential is remembered for a few seconds, so that a request is normally one round trip.
 The price: a revoked platform token works until then (``MILLRACE_TOKEN_CACHE_SECONDS``, 5 unless set). A deactivated
-account does not: the database looks at it again in every statement.
+account does not: the database looks at it again in every statement. Whoever deletes the account and comes back with a
+token that is still good starts anew, with an empty one.
 """
 
 from __future__ import annotations

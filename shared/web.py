@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import functools
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -133,6 +134,8 @@ def allow(scope: Scope) -> Any:
 
 
 async def _refused(request: Request, error: MillraceError) -> Response:
+    if error.status >= MillraceError.status:
+        logger.warning("%s %s: %s", request.method, request.url.path, error.detail)
     return problem(error, request.url.path)
 
 
@@ -333,6 +336,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 def asgi_handler(app: FastAPI) -> Handler:
     """The Lambda entry point of ``app`` for API Gateway's HTTP API (payload format 2.0)."""
     asyncio.set_event_loop(_loop())
+    logging.getLogger("mangum.http").setLevel(logging.WARNING)  # the gateway has a line for each request already
     adapter = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM])
 
     @observed

@@ -389,9 +389,6 @@ $$;
 
 -- Runs -----------------------------------------------------------------------------------------------------------------
 
-create index workflowexecution_owner_started on public.workflowexecution (owner_id, started_at desc, id desc);
-
-
 -- Start a run by hand, once per p_key; p_trigger is an object. The caller rings `workflow-run` with the id.
 create function millrace.run_workflow(p_workflow uuid, p_trigger jsonb, p_key text)
 returns setof public.workflowexecution
