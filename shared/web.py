@@ -140,7 +140,7 @@ async def _refused(request: Request, error: MillraceError) -> Response:
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    """Every mistake with its path: body fields bare, others after ``query.``, ``path.`` or ``header.``. Never the input."""
+    """Every mistake by its path, which begins with query, path or header outside the body. Never the input."""
     errors = []
     for mistake in error.errors():
         place = [str(part) for part in mistake["loc"]]
