@@ -18,6 +18,7 @@ from functions.webhook_intake.intake import Intake, Limits
 from functions.webhook_intake.request import Request
 from shared.errors import BadRequest, MillraceError
 from shared.settings import (
+    ApiSettings,
     DatabaseSettings,
     DoorbellSettings,
     IntakeSettings,
@@ -32,7 +33,9 @@ PREFIXES = ("/hooks/", "/api/v1/workflows/webhooks/")
 MARGIN_SECONDS = 2.0
 
 
-class Settings(DatabaseSettings, DoorbellSettings, IntakeSettings, LimitSettings, SecretSettings, StorageSettings):
+class Settings(
+    ApiSettings, DatabaseSettings, DoorbellSettings, IntakeSettings, LimitSettings, SecretSettings, StorageSettings
+):
     """What the intake of webhooks is told."""
 
 
@@ -80,10 +83,11 @@ def read(event: Any) -> Request:
         content = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
         hook = _hook(path)
         host = headers.get("host", event["requestContext"].get("domainName", ""))
+        base = ApiSettings.load().public_url or f"{headers.get('x-forwarded-proto', 'https')}://{host}"
     except (KeyError, TypeError, AttributeError, binascii.Error, UnicodeEncodeError) as error:
         logger.warning("an event is no HTTP request of API Gateway, payload format 2.0", exc_info=True)
         raise BadRequest("The event is not a request that this function understands.") from error
-    url = f"{headers.get('x-forwarded-proto', 'https')}://{host}{path}" + (f"?{query}" if query else "")
+    url = f"{base}{path}?{query}" if query else f"{base}{path}"
     return Request(method, hook, headers, query, content, url, http.get("sourceIp"))
 
 

@@ -23,7 +23,7 @@ from functions.webhook_intake.refusals import Refusals
 from functions.webhook_intake.request import Request
 from functions.webhook_intake.subscription import Opener, Subscription, Subscriptions
 from functions.webhook_intake.waiting import wait_for
-from shared import statements
+from shared import statements, telemetry
 from shared.database import Database
 from shared.doorbell import RUNS, Doorbell
 from shared.errors import (
@@ -115,6 +115,7 @@ class Intake:
     def _find(self, request: Request, max_age: float | None = None) -> Subscription:
         subscription = self.subscriptions.find(request.path, max_age)
         if subscription is None:
+            telemetry.count("DeliveriesUnknown")
             self._refusals.unknown()
             raise NotFound("There is no webhook at this path.", remedy="Look up the path of the subscription.")
         return subscription
@@ -234,7 +235,7 @@ class Intake:
         if run is None:
             raise Unavailable("The first delivery with this id is still being taken in.", retry_after=1)
         if outcome == "accepted":
-            self._bell.ring(RUNS, [str(run)])
+            self._ring(run)
         note = None
         if wait > 0:
             if row["may_wait"]:
@@ -245,6 +246,13 @@ class Intake:
             else:
                 note = "Too many callers wait at this webhook; read the run at its location."
         return answer.accepted(run, duplicate=outcome == "duplicate", scheme=subscription.scheme, note=note)
+
+    def _ring(self, run: UUID) -> None:
+        telemetry.count("DeliveriesAccepted")
+        try:
+            self._bell.ring(RUNS, [str(run)])
+        except Exception:  # the run is kept, and that is what the sender must hear: the tick rings again
+            logger.exception("the bell of run %s could not be rung", run)
 
     def _wait(self, run: UUID, id_: UUID, seconds: float) -> dict[str, Any] | None:
         try:
@@ -275,6 +283,7 @@ class Intake:
         reason: str,
         delivery_id: str | None = None,
     ) -> bool:
+        telemetry.count(f"Deliveries{verdict.capitalize()}")
         row = {"reason": reason[:1000], "delivery_id": delivery_id, **_about(request)}
         return self._refusals.record(id_, subscription.id, verdict, row)
 

@@ -42,7 +42,6 @@ class Subscription:
     filters: Mapping[str, Any]  #: values by dotted path into the payload
     filter_expression: str | None
     method: str | None  #: the only one taken; None takes POST, PUT and PATCH
-    read_at: float = field(compare=False)
 
 
 class Subscriptions:
@@ -73,14 +72,14 @@ class Subscriptions:
             if now - read_at < (limit if max_age is None else max_age):
                 return subscription
         rows = self._database.call(self._find, {"path": path})
-        subscription = self._from_row(rows[0], now) if rows else None
+        subscription = self._from_row(rows[0]) if rows else None
         self._kept[path] = (now, subscription)
         self._kept.move_to_end(path)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return subscription
 
-    def _from_row(self, row: Mapping[str, Any], now: float) -> Subscription:
+    def _from_row(self, row: Mapping[str, Any]) -> Subscription:
         secret, fault = None, None
         if row["secret_id"] is not None:
             try:
@@ -110,5 +109,4 @@ class Subscriptions:
             filters=row["filters"] or {},
             filter_expression=row["filter_expression"] or None,
             method=row["method"],
-            read_at=now,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,6 +129,25 @@ def test_two_tickers_fire_an_instant_once(mill: Mill) -> None:
         assert two.execute("select * from millrace.due_schedules(10)").fetchall() == []
     assert two.execute(fire, [json.dumps(plans)]).fetchall() == []
     assert len(mill.runs()) == 1
+
+
+def test_any_number_of_tickers_at_once_fire_each_instant_once(mill: Mill) -> None:
+    schedules = [mill.schedule() for _ in range(40)]
+    databases = [Database(mill.db.url("millrace_engine")) for _ in range(4)]
+    ready = threading.Barrier(len(databases))
+
+    def tick(database: Database) -> int:
+        database.call("select 1")
+        ready.wait()
+        return Tick(database, mill.bell, horizon=60, grace=5, limit=7).run(30).started
+
+    with ThreadPoolExecutor(len(databases)) as threads:
+        started = sum(threads.map(tick, databases))
+    for database in databases:
+        database.close()
+    mill.tick()
+    assert started <= len(schedules) == len(mill.runs())
+    assert all(mill.occurrences(schedule) == [(NOON, "started", None)] for schedule in schedules)
 
 
 def test_an_instant_that_was_written_down_never_fires_again(mill: Mill) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 
+import pytest
+
 from tests.functions.webhook_intake.hook import Hook
 from tests.functions.webhook_intake.test_refusing import SECRET, send, signed
 
@@ -37,3 +39,13 @@ def test_twilio_gets_twiml(hook: Hook) -> None:
     assert (reply.status, reply.text, reply.headers["content-type"]) == (202, "<Response/>", "text/xml")
     assert reply.headers["millrace-run"] == str(hook.runs()[0]["id"])
     assert hook.runs()[0]["trigger_data"]["payload"] == {"Body": "hello there", "From": "+4915112345678"}
+
+
+def test_twilio_signs_the_public_address(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy the request's own host is not the one that Twilio was given."""
+    monkeypatch.setenv("MILLRACE_PUBLIC_URL", "https://hooks.example.com")
+    hook.subscribe(SECRET, scheme="twilio")
+    url = f"https://hooks.example.com/hooks{hook.path}"
+    signature = base64.b64encode(hmac.digest(SECRET.encode(), f"{url}A1".encode(), "sha1")).decode()
+    headers = {"content-type": "application/x-www-form-urlencoded", "x-twilio-signature": signature}
+    assert hook.post(b"A=1", headers).status == 202

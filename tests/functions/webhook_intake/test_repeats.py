@@ -143,3 +143,11 @@ def test_a_changed_filter_counts_at_once(hook: Hook) -> None:
     hook.db.owner.execute("""update workflowwebhooksubscription set filters = '{"a": 2}'""")
     assert hook.post({"a": 1}).json["status"] == "filtered"
     assert len(hook.runs()) == 1
+
+
+def test_a_deleted_subscription_is_gone_at_once(hook: Hook) -> None:
+    hook.subscribe()
+    assert hook.post({"a": 1}).status == 202
+    hook.db.owner.execute("delete from workflowwebhooksubscription")
+    assert hook.post({"a": 1}).status == 404
+    assert len(hook.runs()) == 1

@@ -78,3 +78,15 @@ def test_whatever_fails_unexpectedly_is_logged_and_told_without_details(
     assert reply.status == 500
     assert "division" not in reply.text
     assert "division" in caplog.text
+
+
+def test_a_bell_that_cannot_be_rung_does_not_unsay_the_acceptance(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no bell")
+
+    monkeypatch.setattr(hook.bell, "ring", broken)
+    hook.subscribe()
+    assert hook.post({}).status == 202
+    assert "no bell" in caplog.text
