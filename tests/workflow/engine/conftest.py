@@ -11,9 +11,9 @@ from tests.cluster import TestDatabase, User
 from tests.workflow.engine.harness import ACTS, CALLS, Engine, Probe, act
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _probe_types() -> Iterator[None]:
-    """Node types that only the tests have: one for each effect, and one that hands its work to a job."""
+    """Node types that only these tests have: one for each effect, and one that hands its work to a job."""
     kinds = {"probe": Effect.IDEMPOTENT, "probe_pure": Effect.PURE, "probe_once": Effect.AT_MOST_ONCE}
     for name, effect in kinds.items():
         node(name, config=Probe, effect=effect)(act)
