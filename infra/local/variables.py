@@ -60,11 +60,14 @@ def _other(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
 _Loader.add_constructor("!Ref", _ref)
 _Loader.add_constructor("!GetAtt", _get_att)
 _Loader.add_multi_constructor("!", _other)
-# `Version: 2012-10-17` stays text, as in the framework's own reader.
+# The framework reads YAML 1.2: `yes` and `on` are words, 010 is ten, 1:30 is text; dates stay text with us.
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("bool", "int", "timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+"), list("-+0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value)))
 
 
 def load_yaml(path: Path) -> Any:
@@ -150,17 +153,15 @@ class Variables:
 
     def _alternative(self, written: str) -> Any:
         if len(written) >= 2 and written[0] == written[-1] and written[0] in "'\"":
-            return self.text(written[1:-1])
+            if "${" in written:
+                raise ServerlessError(f"${{{written}}}: a quoted fallback holds no variables")
+            return written[1:-1]
         if written in _LITERALS:
             return _LITERALS[written]
         if _NUMBER.fullmatch(written):
             return float(written) if "." in written else int(written)
-        # A variable as a fallback that has nothing lets the next one speak.
-        if written.startswith("${") and _closing(written, 0) == len(written) - 1:
-            for alternative in _split(written[2:-1]):
-                if (found := self._alternative(alternative.strip())) is not MISSING:
-                    return found
-            return MISSING
+        if written.startswith("${"):
+            raise ServerlessError(f"{written}: a fallback is written without ${{}} of its own, as in ${{env:A, env:B}}")
         source = self.text(written)
         match = _SOURCE.fullmatch(source) if isinstance(source, str) else None
         if match is None:
