@@ -12,11 +12,12 @@ from urllib.parse import unquote_plus
 from uuid import UUID
 
 from shared.errors import Invalid
+from shared.storage import BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """An object that came to be or was replaced. ``key`` is as the writer wrote it."""
+    """An object that came to be or was replaced: our bucket's short name, and the key as it was written."""
 
     bucket: str
     key: str
@@ -81,7 +82,7 @@ def _created(record: dict[str, Any]) -> Created:
     if "\x00" in key or not key or not sequencer:
         raise ValueError("an object without a key, or without anything that tells its writes apart")
     return Created(
-        bucket=str(record["s3"]["bucket"]["name"]),
+        bucket=_bucket(str(record["s3"]["bucket"]["name"])),
         key=key,
         sequencer=str(sequencer),
         size=int(found.get("size") or 0),
@@ -90,3 +91,8 @@ def _created(record: dict[str, Any]) -> Created:
         event=record["eventName"].removeprefix("s3:"),
         time=str(record["eventTime"]),
     )
+
+
+def _bucket(name: str) -> str:
+    """A bucket's short name. S3's names are the whole world's, so there ours begin with an installation's."""
+    return next((short for short in BUCKETS if name.endswith(f"-{short}")), name)

@@ -16,7 +16,7 @@ from shared.errors import BadRequest, Invalid, Unavailable
 from tests.cluster import TestDatabase, User
 from tests.intake import Context, event, make_workflow
 
-BUCKET = "millrace-prod-user-uploads"
+BUCKET = "user-uploads"  #: in AWS's events: millrace-prod-user-uploads
 
 
 @dataclass
