@@ -51,6 +51,7 @@ def list_(
                 "workflow",
                 "state",
                 "took",
+                "by",
                 "id",
                 rows=[
                     (
@@ -58,6 +59,7 @@ def list_(
                         names.get(run["workflow_id"], run["workflow_id"]),
                         state(run["status"]),
                         took(duration(run)),
+                        run.get("trigger_type") or "",
                         run["id"],
                     )
                     for run in found
