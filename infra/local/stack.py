@@ -46,7 +46,7 @@ from infra.local.runtime import Function, FunctionSettings
 from infra.local.schedule import Ticker
 from infra.local.serverless import Service, read
 from infra.local.settings import StackSettings
-from shared.storage import EVENTS, DirectoryStorage
+from shared.storage import EVENTS, Created, DirectoryStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECONDS = 7 * 24 * 3600
@@ -290,6 +290,7 @@ class Stack:
             self.data_dir / "objects",
             self._secret("storage").encode(),
             url=self.url,
+            listener=self._stored,
         )
         self._objects = Objects(storage)
         for name, queue in self.queues.items():
@@ -301,6 +302,12 @@ class Stack:
                 ring = self._events.ring
             self._bells.append(BellSocket(bells, name, ring))
         self._gateway = Gateway(service.routes, self.functions, logs, objects=self._objects)
+
+    def _stored(self, created: Created) -> None:
+        """An upload through a signed URL, told by the thread that kept it."""
+        loop, events = self._loop, self._events
+        if loop is not None and events is not None:
+            loop.call_soon_threadsafe(events.ring, created.id)
 
     async def _open(self) -> None:
         service, logs = self.service, self._logs
