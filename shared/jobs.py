@@ -14,14 +14,18 @@ run that waits for the job is rung. Delivery is at least once, so what ``perform
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
+
 from shared import records
 from shared.database import Database, database
 from shared.doorbell import RUNS, Doorbell, doorbell
+from shared.errors import Invalid
 from shared.settings import DatabaseSettings, DoorbellSettings, EngineSettings
 from shared.statements import load
 from shared.telemetry import logger
@@ -84,32 +88,47 @@ def face(kind: str, perform: Perform) -> Callable[[Any, Any], dict[str, Any]]:
 def work(
     database: Database, doorbell: Doorbell, kind: str, ids: Iterable[str], perform: Perform, *, lease_seconds: float
 ) -> int:
-    """Claim those of these jobs that are due and do them one after another; answer how many were claimed.
+    """Do those of these jobs that are due, one after another; answer how many were claimed.
 
-    Raises ``shared.errors.Unavailable`` when the database does not answer; the leases then run out and nothing is lost.
+    Each is claimed when its turn comes: one that only waited would lose its lease and use up its attempts. Raises
+    ``shared.errors.Unavailable`` when the database does not answer; the lease then runs out and nothing is lost.
     """
-    statements = load("engine")
-    claims = database.call(statements["claim_jobs"], {"kind": kind, "ids": list(ids), "lease": lease_seconds})
-    for row in claims:
-        job = Claimed(
-            id=str(row["id"]),
-            owner_id=str(row["owner_id"]),
-            input=row["input"],
-            epoch=row["epoch"],
-            attempt=row["attempts"],
-            max_attempts=row["max_attempts"],
-            execution_id=str(row["execution_id"]) if row["execution_id"] else None,
-        )
-        with _renewed(database, job, lease_seconds):
-            end = _outcome(job, perform)
-        answer = database.call(statements["end_jobs"], {"ends": [end]})[0]["answers"][job.id]
-        if not answer["ended"]:
-            logger.warning("a job's lease was lost", extra={"job_id": job.id, "epoch": job.epoch})
-        elif end["status"] == "queued":
-            doorbell.ring(kind, [job.id], end["delay"])
-        elif answer["execution_id"]:
-            doorbell.ring(RUNS, [answer["execution_id"]])
-    return len(claims)
+    claim = load("engine")["claim_jobs"]
+    claimed = 0
+    for id_ in ids:
+        for row in database.call(claim, {"kind": kind, "ids": [id_], "lease": lease_seconds, "claim": uuid.uuid4()}):
+            claimed += 1
+            job = Claimed(
+                id=str(row["id"]),
+                owner_id=str(row["owner_id"]),
+                input=row["input"],
+                epoch=row["epoch"],
+                attempt=row["attempts"],
+                max_attempts=row["max_attempts"],
+                execution_id=str(row["execution_id"]) if row["execution_id"] else None,
+            )
+            with _renewed(database, job, lease_seconds):
+                end = _outcome(job, perform)
+            _end(database, doorbell, kind, job, end)
+    return claimed
+
+
+def _end(database: Database, doorbell: Doorbell, kind: str, job: Claimed, end: dict[str, Any]) -> None:
+    """Write the end of one attempt, and ring for whoever waits for it."""
+    statement = load("engine")["end_jobs"]
+    try:
+        answer = database.call(statement, {"ends": [end]})[0]["answers"][job.id]
+    except (Invalid, psycopg.DataError) as error:  # to do it again would give the same
+        logger.exception("a job's end cannot be stored", extra={"job_id": job.id})
+        told = {"kind": "invalid_output", "message": f"The result cannot be stored: {error}"}
+        end = {"id": job.id, "epoch": job.epoch, "status": "failed", "error": told}
+        answer = database.call(statement, {"ends": [end]})[0]["answers"][job.id]
+    if not answer["ended"]:
+        logger.warning("a job's lease was lost", extra={"job_id": job.id, "epoch": job.epoch})
+    elif end["status"] == "queued":
+        doorbell.ring(kind, [job.id], end["delay"])
+    elif answer["execution_id"]:
+        doorbell.ring(RUNS, [answer["execution_id"]])
 
 
 def _outcome(job: Claimed, perform: Perform) -> dict[str, Any]:

@@ -7,6 +7,7 @@ One worker, one connection, few round trips: what a batch of runs has to say at 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
@@ -17,7 +18,7 @@ import psycopg
 
 from shared.database import Database
 from shared.doorbell import MAX_DELAY_SECONDS, RUNS, Doorbell
-from shared.errors import Invalid
+from shared.errors import Invalid, MillraceError, Unavailable
 from shared.payloads import Payloads
 from shared.statements import load
 from shared.workflow import graph
@@ -27,6 +28,7 @@ from shared.workflow.run import Bounds, Run, closing
 
 logger = logging.getLogger(__name__)
 
+POSTPONED_SECONDS = 30.0  #: a run whose stored values are out of reach rests this long
 GRAPHS_KEPT = 256  #: versions never change, so a parsed one is good for as long as there is room
 
 
@@ -35,7 +37,10 @@ def _utc_now() -> datetime:
 
 
 class Driver:
-    """A worker's engine. It is used by one thread; ``executor`` runs the effects."""
+    """A worker's engine. It is used by one thread; ``executor`` runs the effects.
+
+    Times are Postgres's: where this machine's clock is off by more than a claim takes, the difference is added.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class Driver:
         self.clock = clock
         self._statements = load("engine")
         self._graphs: OrderedDict[str, Graph] = OrderedDict()
+        self._ahead = timedelta()  #: of Postgres's clock before this machine's
 
     def drive(self, ids: Iterable[str], until: datetime) -> int:
         """Drive those of these runs that are due until each ended, waits, or ``until`` is near; answer how many.
@@ -66,45 +72,77 @@ class Driver:
         """
         wanted = list(ids)
         driven = 0
+        began: datetime | None = None
         while wanted:
-            claims = self.database.call(
-                self._statements["claim_runs"],
-                {"ids": wanted, "lease": self.lease_seconds, "known": list(self._graphs)},
-            )
+            claims = self._claim(wanted)
+            began = began or self.clock()
             driven += len(claims)
-            self._drive(self._open(claims), until)
+            self._drive(self._open(claims), until + self._ahead, began + self._ahead)
             more = bool(claims) and claims[0]["left_out"] and self.clock() < until
             wanted = (
                 [id_ for id_ in wanted if id_ not in {str(claim["execution_id"]) for claim in claims}] if more else []
             )
         return driven
 
-    def _drive(self, runs: dict[str, Run], until: datetime) -> None:
-        began = self.clock()
-        while runs:
-            now = self.clock()
-            items = []
+    def now(self) -> datetime:
+        """Postgres's time, as far as this machine can tell."""
+        return self.clock() + self._ahead
+
+    def _claim(self, ids: list[str]) -> list[dict[str, Any]]:
+        asked = self.clock()
+        claims = self.database.call(
+            self._statements["claim_runs"],
+            {"ids": ids, "lease": self.lease_seconds, "known": list(self._graphs), "claim": uuid.uuid4()},
+        )
+        if claims:
+            told, answered = claims[0]["lease_until"] - timedelta(seconds=self.lease_seconds), self.clock()
+            # Never ahead of Postgres: a bell set by this clock must not come before Postgres holds the run to be due.
+            self._ahead = timedelta() if asked <= told <= answered else told - answered
+        return claims
+
+    def _drive(self, runs: dict[str, Run], until: datetime, began: datetime) -> None:
+        try:
+            while runs:
+                now = self.now()
+                items = []
+                for run in list(runs.values()):
+                    try:
+                        run.work(self.executor, until, fresh=now - began < timedelta(seconds=1))
+                        renew = run.lease_until - self.now() < timedelta(seconds=self.lease_seconds / 2)
+                        item = run.checkpoint(self.lease_seconds, renew=renew)
+                    except Exception:  # one run's trouble is not the others': its lease runs out, and it is tried anew
+                        logger.exception("a run could not be driven", extra={"execution_id": run.id})
+                        runs.pop(run.id).abandon()
+                        continue
+                    if item:
+                        items.append(item)
+                if items:
+                    self._advance(runs, items)
+                else:
+                    futures = [attempt.future for run in runs.values() for attempt in run.attempts.values()]
+                    wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
+        finally:
             for run in runs.values():
-                run.work(self.executor, until, fresh=now - began < timedelta(seconds=1))
-                renew = run.lease_until - now < timedelta(seconds=self.lease_seconds / 2)
-                if item := run.checkpoint(self.lease_seconds, renew=renew):
-                    items.append(item)
-            if items:
-                self._advance(runs, items)
-            else:
-                futures = [attempt.future for run in runs.values() for attempt in run.attempts.values()]
-                wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
+                run.abandon()
 
     def _open(self, claims: list[dict[str, Any]]) -> dict[str, Run]:
         runs: dict[str, Run] = {}
         broken = []
         for claim in claims:
             try:
-                run = Run(claim, self._graph(claim), self.bounds, self.payloads, self.clock)
-            except GraphError as error:
+                run = Run(claim, self._graph(claim), self.bounds, self.payloads, self.now)
+            except (Unavailable, OSError):
+                logger.exception(
+                    "a run's stored values are out of reach", extra={"execution_id": claim["execution_id"]}
+                )
+                broken.append(self._postponement(claim))
+            except MillraceError as error:
                 broken.append(self._refusal(claim, error))
             else:
+                run.lease_until = self.now() + timedelta(seconds=self.lease_seconds)
                 runs[run.id] = run
+        while len(self._graphs) > GRAPHS_KEPT:  # not before: a claim may count on any that was known when it was made
+            self._graphs.popitem(last=False)
         if broken:
             self._write(broken)
         return runs
@@ -113,17 +151,23 @@ class Driver:
         version = str(claim["version_id"])
         if claim["graph"] is not None:
             self._graphs[version] = graph.parse(claim["graph"])
-            if len(self._graphs) > GRAPHS_KEPT:
-                self._graphs.popitem(last=False)
         elif version not in self._graphs:
             raise GraphError("The version that this run started with is gone.")
         self._graphs.move_to_end(version)
         return self._graphs[version]
 
-    def _refusal(self, claim: dict[str, Any], error: GraphError) -> dict[str, Json]:
-        """The end of a run whose graph this code cannot run: saved before a node type changed or went away."""
-        told = {"kind": "invalid_graph", "message": error.detail, "errors": error.errors}
+    def _refusal(self, claim: dict[str, Any], error: MillraceError) -> dict[str, Json]:
+        """The end of a run that cannot go on: its graph is older than a node type, or stored values are gone."""
+        kind = "invalid_graph" if isinstance(error, GraphError) else "values_gone"
+        told = {"kind": kind, "message": error.detail, "errors": error.errors}
         return closing(str(claim["execution_id"]), claim["epoch"], claim["seq"], claim["news"], told, None)
+
+    def _postponement(self, claim: dict[str, Any]) -> dict[str, Json]:
+        """The checkpoint that lets a run rest as it is."""
+        kept = {name: claim[name] for name in ("epoch", "news", "frontier")}
+        due = (self.now() + timedelta(seconds=POSTPONED_SECONDS)).isoformat()
+        more = {"seq": claim["seq"] + 1, "lease": self.lease_seconds, "then": "release", "due": due}
+        return {"run": str(claim["execution_id"]), **kept, **more}
 
     def _write(self, items: list[dict[str, Json]]) -> dict[str, Any]:
         answers: dict[str, Any] = self.database.call(self._statements["advance"], {"items": items})[0]["answers"]
@@ -145,9 +189,10 @@ class Driver:
     def _take_answer(self, runs: dict[str, Run], item: dict[str, Json], answer: dict[str, Any]) -> None:
         run = runs[item["run"]]
         if answer["outcome"] == "advanced":
-            run.lease_until = self.clock() + timedelta(seconds=self.lease_seconds)
+            run.lease_until = self.now() + timedelta(seconds=self.lease_seconds)
             run.advanced(answer, item)
         else:
+            run.abandon()
             if answer["outcome"] == "lost":
                 logger.warning("a lease was lost", extra={"execution_id": run.id, "epoch": run.epoch})
             del runs[run.id]
@@ -156,6 +201,6 @@ class Driver:
         for job in item.get("jobs", ()):
             self.doorbell.ring(job["kind"], [job["id"]])
         if answer["outcome"] == "released" and item["due"] is not None:
-            delay = (datetime.fromisoformat(item["due"]) - self.clock()).total_seconds()
+            delay = (datetime.fromisoformat(item["due"]) - self.now()).total_seconds()
             if delay <= MAX_DELAY_SECONDS:
                 self.doorbell.ring(RUNS, [run.id], max(0.0, delay))

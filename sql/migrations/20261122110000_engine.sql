@@ -27,6 +27,7 @@ create table millrace.run (
     changed_at timestamptz not null,
     opened_at timestamptz not null,
     lease_until timestamptz,
+    claim uuid,
     losses smallint not null default 0,
     news integer not null default 0,
     cancel_requested boolean not null default false,
@@ -38,6 +39,8 @@ with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_
 comment on column millrace.run.seq is 'checkpoints written in this opening; the next one must carry seq + 1';
 comment on column millrace.run.due_at is 'while not leased: not to be claimed before this; null waits for news only';
 comment on column millrace.run.changed_at is 'when it was last started, released or woken; decides whether a bell is under way';
+comment on column millrace.run.claim is 'the claim that leased it, as its caller named it; the same claim again is answered the same';
+
 comment on column millrace.run.losses is 'leases that expired since the last checkpoint';
 comment on column millrace.run.news is 'signals, finished jobs and cancellations so far; a release that has not seen them is refused';
 comment on column millrace.run.frontier is 'open steps by node id: {attempt, iteration, due, signal, state, job, started, in_doubt}';
@@ -59,6 +62,7 @@ create table millrace.job (
     max_attempts integer not null default 5 check (max_attempts between 1 and 100),
     due_at timestamptz not null default millrace.now(),
     lease_until timestamptz,
+    claim uuid,
     execution_id uuid references public.workflowexecution (id) on delete cascade,
     node_id varchar(255),
     iteration integer,
@@ -125,7 +129,7 @@ end
 $$;
 
 
--- Everything that news brings to a run: unprocessed signals in order, and its jobs that ended.
+-- Everything that news brings to a run: unprocessed signals in order, and the jobs it waits for that ended.
 create function millrace.inbox(p_execution uuid)
 returns jsonb
 language sql
@@ -152,8 +156,11 @@ as $$
                 select jsonb_object_agg(
                     j.id, jsonb_build_object('status', j.status, 'result', j.result, 'error', j.error)
                 )
-                from millrace.job j
-                where j.execution_id = p_execution
+                from millrace.run r
+                cross join jsonb_each(r.frontier) f
+                join millrace.job j on j.id = (f.value ->> 'job')::uuid
+                where r.execution_id = p_execution
+                    and j.execution_id = p_execution
                     and j.status in ('completed', 'failed', 'cancelled')
             ),
             '{}'
@@ -163,15 +170,27 @@ $$;
 
 
 -- End a run: its row goes, its open jobs are cancelled, what people see is written. Internal; the caller holds the run's
--- row lock. p_end: {status, output, error, error_message, node, epoch, state}.
+-- row lock. p_end: {status, output, error, error_message, node, epoch, state, frontier}, the frontier left out where it is
+-- the row's. At-most-once steps of which only the beginning is known stay in execution_state.begun, for retry_run.
 create function millrace.close_run(p_execution uuid, p_end jsonb)
 returns void
 language plpgsql
 set search_path = ''
 as $$
+declare
+    v_begun jsonb;
 begin
-    delete from millrace.run r
-    where r.execution_id = p_execution;
+    with closed as (
+        delete from millrace.run r
+        where r.execution_id = p_execution
+        returning r.frontier
+    )
+    select jsonb_build_object('begun', jsonb_object_agg(f.key, f.value))
+    into v_begun
+    from closed c
+    cross join jsonb_each(coalesce(p_end -> 'frontier', c.frontier)) f
+    where f.value ?| array['started', 'in_doubt']
+    having count(*) > 0;
     update millrace.job j
     set status = 'cancelled',
         epoch = j.epoch + 1,
@@ -187,7 +206,7 @@ begin
         error = nullif(p_end -> 'error', 'null'),
         error_message = p_end ->> 'error_message',
         current_node_id = p_end ->> 'node',
-        execution_state = coalesce(p_end -> 'state', e.execution_state),
+        execution_state = coalesce(p_end -> 'state', e.execution_state - 'begun', '{}') || coalesce(v_begun, '{}'),
         epoch = (p_end ->> 'epoch')::integer,
         next_retry_at = null
     where e.id = p_execution;
@@ -203,7 +222,13 @@ $$;
 -- A run that has lost a worker is claimed alone, so that one that kills its workers takes no others with it: `left_out`
 -- counts those that are due but must wait for a claim of their own.
 -- `graph` is null for versions in p_known, which the caller keeps; versions never change.
-create function millrace.claim_runs(p_ids uuid[], p_lease double precision, p_known uuid[])
+-- p_claim names this claim: repeated after a lost reply, it claims nothing more and gives the same runs.
+create function millrace.claim_runs(
+    p_ids uuid[],
+    p_lease double precision,
+    p_known uuid[],
+    p_claim uuid default gen_random_uuid()
+)
 returns table (
     execution_id uuid,
     owner_id uuid,
@@ -233,65 +258,66 @@ declare
     v_now timestamptz := millrace.now();
     v_lost record;
 begin
-    for v_lost in
-        select r.execution_id, r.epoch
-        from millrace.run r
-        where r.execution_id = any (p_ids)
-            and r.state = 'leased'
-            and r.lease_until < v_now
-            and r.losses >= 4
-        order by r.execution_id
-        for update skip locked
-    loop
-        perform millrace.close_run(
-            v_lost.execution_id,
-            jsonb_build_object(
-                'status', 'failed',
-                'epoch', v_lost.epoch + 1,
-                'error_message', 'Five workers in a row were lost while they drove this run.',
-                'error', jsonb_build_object(
-                    'kind', 'worker_lost',
-                    'message', 'Five workers in a row were lost while they drove this run.'
+    if not exists (select from millrace.run r where r.execution_id = any (p_ids) and r.claim = p_claim) then
+        for v_lost in
+            select r.execution_id, r.epoch
+            from millrace.run r
+            where r.execution_id = any (p_ids)
+                and r.state = 'leased'
+                and r.lease_until < v_now
+                and r.losses >= 4
+            order by r.execution_id
+            for update skip locked
+        loop
+            perform millrace.close_run(
+                v_lost.execution_id,
+                jsonb_build_object(
+                    'status', 'failed',
+                    'epoch', v_lost.epoch + 1,
+                    'error_message', 'Five workers in a row were lost while they drove this run.',
+                    'error', jsonb_build_object(
+                        'kind', 'worker_lost',
+                        'message', 'Five workers in a row were lost while they drove this run.'
+                    )
                 )
-            )
-        );
-    end loop;
+            );
+        end loop;
 
-    return query
-    with due as materialized (
-        select r.execution_id, r.losses > 0 or r.state = 'leased' as suspect
-        from millrace.run r
-        where r.execution_id = any (p_ids)
-            and (
-                (r.state <> 'leased' and r.due_at <= v_now)
-                or (r.state = 'leased' and r.lease_until < v_now)
+        with due as materialized (
+            select r.execution_id, r.losses > 0 or r.state = 'leased' as suspect
+            from millrace.run r
+            where r.execution_id = any (p_ids)
+                and (
+                    (r.state <> 'leased' and r.due_at <= v_now)
+                    or (r.state = 'leased' and r.lease_until < v_now)
+                )
+            order by r.execution_id
+            for update skip locked
+        ),
+        claimable as (
+            (select d.execution_id from due d where not d.suspect)
+            union all
+            (
+                select d.execution_id
+                from due d
+                where d.suspect
+                    and not exists (select from due h where not h.suspect)
+                order by d.execution_id
+                limit 1
             )
-        order by r.execution_id
-        for update skip locked
-    ),
-    claimable as (
-        (select d.execution_id from due d where not d.suspect)
-        union all
-        (
-            select d.execution_id
-            from due d
-            where d.suspect
-                and not exists (select from due h where not h.suspect)
-            order by d.execution_id
-            limit 1
         )
-    ),
-    claimed as (
         update millrace.run r
         set epoch = r.epoch + 1,
             seq = 0,
             losses = r.losses + (r.state = 'leased')::integer,
             state = 'leased',
-            lease_until = v_now + make_interval(secs => p_lease)
+            lease_until = v_now + make_interval(secs => p_lease),
+            claim = p_claim
         from claimable c
-        where r.execution_id = c.execution_id
-        returning r.*
-    )
+        where r.execution_id = c.execution_id;
+    end if;
+
+    return query
     select
         c.execution_id,
         c.owner_id,
@@ -318,7 +344,7 @@ begin
                     'seq', s.seq,
                     'status', s.status,
                     'branch', s.branch,
-                    'output', s.output,
+                    'output', case when s.status = 'completed' or s.branch is not null then s.output end,
                     'variables', s.variables
                 )
                 order by s.seq
@@ -327,10 +353,22 @@ begin
             where s.execution_id = c.execution_id
         ),
         case when c.news > 0 then millrace.inbox(c.execution_id) end,
-        ((select count(*) from due) - (select count(*) from claimable))::integer
-    from claimed c
+        (
+            select count(*)
+            from millrace.run d
+            where d.execution_id = any (p_ids)
+                and (
+                    (d.state <> 'leased' and d.due_at <= v_now)
+                    or (d.state = 'leased' and d.lease_until < v_now)
+                )
+        )::integer
+    from millrace.run c
     join public.workflowexecution e on e.id = c.execution_id
-    left join public.workflowversion v on v.id = e.version_id;
+    left join public.workflowversion v on v.id = e.version_id
+    where c.execution_id = any (p_ids)
+        and c.claim = p_claim
+        and c.state = 'leased'
+    order by c.execution_id;
 end
 $$;
 
@@ -423,7 +461,11 @@ begin
                 update public.workflowexecution e
                 set status = case when v_outcome = 'released' then v_item ->> 'status' else 'running' end,
                     response = coalesce(v_item -> 'response', e.response)
-                where e.id = v_id;
+                where e.id = v_id
+                    and (
+                        v_item ? 'response'
+                        or e.status <> case when v_outcome = 'released' then v_item ->> 'status' else 'running' end
+                    );
             end if;
         end if;
 
@@ -485,10 +527,10 @@ begin
             and j.status in ('queued', 'running');
     end if;
     if p_item ? 'jobs' then
-        insert into millrace.job (id, owner_id, kind, input, execution_id, node_id, iteration, idempotency_key, due_at, created_at)
-        select j.id, p_owner, j.kind, j.input, p_execution, j.node_id, j.iteration, j.idempotency_key, p_now, p_now
+        insert into millrace.job (id, owner_id, kind, input, execution_id, node_id, iteration, due_at, created_at)
+        select j.id, p_owner, j.kind, j.input, p_execution, j.node_id, j.iteration, p_now, p_now
         from jsonb_to_recordset(p_item -> 'jobs') as j (
-            id uuid, kind text, input jsonb, node_id text, iteration integer, idempotency_key text
+            id uuid, kind text, input jsonb, node_id text, iteration integer
         );
     end if;
     if p_item ? 'steps' then
@@ -595,7 +637,7 @@ $$;
 
 
 -- Give a live run a signal. Internal: the caller has checked the owner, and rings the run's bell afterwards.
--- A signal that comes before the run waits for it is kept until it does.
+-- A signal that comes before the run waits for it is kept until it does; a run keeps at most 100 of those.
 create function millrace.signal_run(p_execution uuid, p_type text, p_data jsonb)
 returns uuid
 language plpgsql
@@ -612,6 +654,10 @@ begin
     for update;
     if not found then
         raise exception 'The run has ended; it takes no more signals.' using errcode = 'MR409';
+    end if;
+    if (select count(*) from public.workflowsignal s where s.execution_id = p_execution and not s.processed) >= 100 then
+        raise exception 'The run already keeps 100 signals that it has not waited for.'
+            using errcode = 'MR429', hint = 'Send signals that its workflow waits for.';
     end if;
     insert into public.workflowsignal (id, execution_id, owner_id, signal_type, signal_data, received_at, processed)
     values (v_id, p_execution, v_owner, p_type, p_data, millrace.now() at time zone 'utc', false);
@@ -661,7 +707,8 @@ $$;
 
 
 -- Open a run again that failed, timed out or was cancelled: completed steps stay, failed ones are tried anew, on the
--- version it started with. Internal: the caller has checked the owner, and rings the run's bell afterwards.
+-- version it started with; at-most-once steps of which only the beginning is known are in doubt and stay so. Internal:
+-- the caller has checked the owner, and rings the run's bell afterwards.
 create function millrace.retry_run(p_execution uuid)
 returns uuid
 language plpgsql
@@ -671,7 +718,7 @@ declare
     v_now timestamptz := millrace.now();
     v_execution record;
 begin
-    select e.owner_id, e.status, e.epoch
+    select e.owner_id, e.status, e.epoch, e.execution_state -> 'begun' as begun
     into v_execution
     from public.workflowexecution e
     where e.id = p_execution
@@ -691,7 +738,8 @@ begin
         v_now,
         v_now,
         v_now,
-        coalesce(jsonb_object_agg(s.node_id, jsonb_build_object('attempt', s.attempt + 1)) filter (where s.node_id is not null), '{}')
+        coalesce(jsonb_object_agg(s.node_id, jsonb_build_object('attempt', s.attempt + 1)), '{}')
+            || coalesce(v_execution.begun, '{}')
     from (
         select t.node_id, max(t.attempt) as attempt
         from public.executionstep t
@@ -772,8 +820,14 @@ $$;
 
 
 -- Claim those of p_ids that may run now, for p_lease seconds. A job whose lease expired on its last attempt is failed
--- here as `worker_lost` (the dead letter), and the run that waits for it is woken. Locks: runs, then jobs.
-create function millrace.claim_jobs(p_kind text, p_ids uuid[], p_lease double precision)
+-- here as `worker_lost` (the dead letter), and the run that waits for it is woken. p_claim names this claim: repeated
+-- after a lost reply, it claims nothing more and gives the same jobs. Locks: runs, then jobs.
+create function millrace.claim_jobs(
+    p_kind text,
+    p_ids uuid[],
+    p_lease double precision,
+    p_claim uuid default gen_random_uuid()
+)
 returns table (
     id uuid,
     owner_id uuid,
@@ -793,53 +847,63 @@ as $$
 declare
     v_now timestamptz := millrace.now();
 begin
-    perform millrace.end_jobs(
-        coalesce(
-            (
-                select jsonb_agg(
-                    jsonb_build_object(
-                        'id', j.id,
-                        'epoch', j.epoch,
-                        'status', 'failed',
-                        'error', jsonb_build_object(
-                            'kind', 'worker_lost',
-                            'message', format('The worker was lost in each of %s attempts.', j.attempts)
+    if not exists (select from millrace.job j where j.id = any (p_ids) and j.claim = p_claim) then
+        perform millrace.end_jobs(
+            coalesce(
+                (
+                    select jsonb_agg(
+                        jsonb_build_object(
+                            'id', j.id,
+                            'epoch', j.epoch,
+                            'status', 'failed',
+                            'error', jsonb_build_object(
+                                'kind', 'worker_lost',
+                                'message', format('The worker was lost in each of %s attempts.', j.attempts)
+                            )
                         )
                     )
-                )
-                from millrace.job j
-                where j.id = any (p_ids)
-                    and j.kind = p_kind
-                    and j.status = 'running'
-                    and j.lease_until < v_now
-                    and j.attempts >= j.max_attempts
-            ),
-            '[]'
-        )
-    );
-    return query
-    with claimable as materialized (
-        select j.id
-        from millrace.job j
-        where j.id = any (p_ids)
-            and j.kind = p_kind
-            and (
-                (j.status = 'queued' and j.due_at <= v_now)
-                or (j.status = 'running' and j.lease_until < v_now)
+                    from millrace.job j
+                    where j.id = any (p_ids)
+                        and j.kind = p_kind
+                        and j.status = 'running'
+                        and j.lease_until < v_now
+                        and j.attempts >= j.max_attempts
+                ),
+                '[]'
             )
-        order by j.id
-        for update skip locked
-    )
-    update millrace.job j
-    set status = 'running',
-        epoch = j.epoch + 1,
-        attempts = j.attempts + 1,
-        lease_until = v_now + make_interval(secs => p_lease)
-    from claimable c
-    where j.id = c.id
-    returning
+        );
+
+        with claimable as materialized (
+            select j.id
+            from millrace.job j
+            where j.id = any (p_ids)
+                and j.kind = p_kind
+                and (
+                    (j.status = 'queued' and j.due_at <= v_now)
+                    or (j.status = 'running' and j.lease_until < v_now)
+                )
+            order by j.id
+            for update skip locked
+        )
+        update millrace.job j
+        set status = 'running',
+            epoch = j.epoch + 1,
+            attempts = j.attempts + 1,
+            lease_until = v_now + make_interval(secs => p_lease),
+            claim = p_claim
+        from claimable c
+        where j.id = c.id;
+    end if;
+
+    return query
+    select
         j.id, j.owner_id, j.input, j.epoch, j.attempts, j.max_attempts, j.idempotency_key, j.execution_id,
-        j.node_id::text, j.lease_until;
+        j.node_id::text, j.lease_until
+    from millrace.job j
+    where j.id = any (p_ids)
+        and j.claim = p_claim
+        and j.status = 'running'
+    order by j.id;
 end
 $$;
 
@@ -965,13 +1029,13 @@ $$;
 
 revoke all on all functions in schema millrace from public;
 
-grant execute on function millrace.claim_runs(uuid[], double precision, uuid[]) to millrace_engine;
+grant execute on function millrace.claim_runs(uuid[], double precision, uuid[], uuid) to millrace_engine;
 
 grant execute on function millrace.advance(jsonb) to millrace_engine;
 
 grant execute on function millrace.due_runs(integer, double precision, double precision) to millrace_engine;
 
-grant execute on function millrace.claim_jobs(text, uuid[], double precision) to millrace_engine;
+grant execute on function millrace.claim_jobs(text, uuid[], double precision, uuid) to millrace_engine;
 
 grant execute on function millrace.end_jobs(jsonb) to millrace_engine;
 

@@ -1,7 +1,7 @@
 -- name: claim_runs
 -- Claim due runs with all that is needed to drive them.
 select *
-from millrace.claim_runs(%(ids)s::uuid[], %(lease)s, %(known)s::uuid[]);
+from millrace.claim_runs(%(ids)s::uuid[], %(lease)s, %(known)s::uuid[], %(claim)s);
 
 -- name: advance
 -- Write one checkpoint of each of several runs.
@@ -10,7 +10,7 @@ select millrace.advance(%(items)s) as answers;
 -- name: claim_jobs
 -- Claim due jobs of one kind.
 select *
-from millrace.claim_jobs(%(kind)s, %(ids)s::uuid[], %(lease)s);
+from millrace.claim_jobs(%(kind)s, %(ids)s::uuid[], %(lease)s, %(claim)s);
 
 -- name: end_jobs
 -- End claimed jobs, or put them back.

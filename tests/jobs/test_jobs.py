@@ -219,3 +219,37 @@ def test_ending_a_job_and_advancing_its_run_wait_for_each_other(aviary: Aviary) 
     thread.join(10)
     assert aviary.row(job)["status"] == "completed"
     assert aviary.db.owner.execute("select state, news from millrace.run").fetchone() == {"state": "ready", "news": 1}
+
+
+def test_a_job_is_claimed_when_its_turn_comes(aviary: Aviary) -> None:
+    ids = [aviary.make() for _ in range(3)]
+    seen = []
+
+    def look(claimed: jobs.Claimed) -> Any:
+        seen.append([aviary.row(job)["status"] for job in ids])
+        return "done"
+
+    assert aviary.work(*ids, perform=look) == 3
+    assert seen == [
+        ["running", "queued", "queued"],
+        ["completed", "running", "queued"],
+        ["completed", "completed", "running"],
+    ]
+
+
+def test_a_claim_repeated_after_a_lost_reply_gives_the_same_job(aviary: Aviary) -> None:
+    params = {"ids": [aviary.make()], "claim": uuid.uuid4()}
+    statement = "select * from millrace.claim_jobs('parrot', %(ids)s::uuid[], 60, %(claim)s)"
+    first = aviary.database.call(statement, params)
+    assert len(first) == 1
+    assert aviary.database.call(statement, params) == first
+    assert aviary.row(params["ids"][0])["attempts"] == 1
+
+
+@pytest.mark.parametrize("result", [object(), "a\0b", {"x": float("nan")}])
+def test_a_result_that_cannot_be_stored_fails_its_job_once_and_no_other(aviary: Aviary, result: Any) -> None:
+    bad, good = aviary.make("bad"), aviary.make("good")
+    aviary.work(bad, good, perform=lambda job: result if job.input["say"] == "bad" else "fine")
+    assert aviary.row(bad)["error"]["kind"] == "invalid_output"
+    assert aviary.row(bad)["status"] == "failed"
+    assert aviary.row(good)["status"] == "completed"
