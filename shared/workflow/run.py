@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.errors import MillraceError
+from shared.database import dump_json
+from shared.errors import MillraceError, Unavailable
 from shared.payloads import Payloads
 from shared.workflow import retry
 from shared.workflow.context import Step
@@ -30,6 +31,9 @@ from shared.workflow.state import OpenStep, RunState
 logger = logging.getLogger(__name__)
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  #: the escape itself, not a backslash that happens to stand before u0000
+
+GRACE = timedelta(seconds=5)  #: a node that heeds its deadline has ended by then
+SLICE = timedelta(seconds=1)  #: pure steps in a row give way to the worker's other runs after this
 
 RESOLVE_SIGNAL = "millrace.resolve_step"  #: how millrace.resolve_step's decision travels
 
@@ -78,6 +82,11 @@ class Pending:
         return self.frontier or not self.parts().keys() <= {"steps", "logs"}
 
 
+def _plain(message: str) -> str:
+    """What Postgres can hold of a message."""
+    return message[:10_000].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def closing(run: str, epoch: int, seq: int, news: int, error: dict[str, Json], node: str | None) -> dict[str, Json]:
     """The checkpoint that fails a run and adds nothing else."""
     end = {"status": "failed", "error": error, "error_message": error["message"], "node": node, "epoch": epoch}
@@ -96,7 +105,7 @@ class Run:
         self.seq: int = claim["seq"]
         self.news: int = claim["news"]
         self.status: str = claim["status"]
-        self.lease_until: datetime = claim["lease_until"]
+        self.lease_until: datetime = claim["lease_until"]  #: by this worker's clock
         self.graph = graph
         self.bounds = bounds
         self.payloads = payloads
@@ -110,10 +119,11 @@ class Run:
         self.cancelled: bool = claim["cancel_requested"]
         self.ended: dict[str, Json] | None = None  #: what ``advance`` writes as the end, once it is known
         self.deadline = claim["opened_at"] + timedelta(seconds=graph.timeout_seconds) if graph.timeout_seconds else None
+        self._paused = False  #: pure steps gave way; there are more
         self._unwritten = False  #: an effect's outcome is known here only; no effect may begin that depends on it
         self._announced: set[str] = set()  #: at-most-once steps whose start the last checkpoint recorded
         self._mail: list[dict[str, Any]] = []  #: signals that no step has waited for yet
-        self._context_bytes = 0
+        self._context_bytes = sum(len(dump_json([step["output"], step["variables"]])) for step in steps)
         self._names: dict[str, Json] = {
             "trigger": claim["trigger_data"],
             "nodes": self.state.nodes,
@@ -128,7 +138,8 @@ class Run:
         }
         for node_id, step in self.state.open.items():
             if step.started:
-                self._doubt(node_id, step)
+                what = "The worker was lost while this step's effect was under way"
+                self._doubt(node_id, step.attempt, what, step.since or clock())
         if claim["inbox"]:
             self.receive(claim["inbox"])
 
@@ -167,11 +178,11 @@ class Run:
             self.pending.signals.append(signal["id"])
         self._mail = kept
 
-    def _doubt(self, node_id: str, step: OpenStep) -> None:
-        step.started, step.in_doubt = False, True
-        message = "The worker was lost while this step's effect was under way; it may or may not have happened."
-        error = {"kind": "in_doubt", "message": message}
-        self._record(node_id, step.attempt, "in_doubt", None, None, error, step.since or self.clock())
+    def _doubt(self, node_id: str, number: int, what: str, started: datetime) -> None:
+        kept = self.state.open[node_id].state
+        self.state.open[node_id] = OpenStep(number, since=started, state=kept, in_doubt=True)
+        message = f"{what}; it may or may not have happened."
+        self._record(node_id, number, "in_doubt", None, None, {"kind": "in_doubt", "message": message}, started)
         self._log(node_id, "ERROR", message + " Resolve it: retry, complete or fail.")
         self.pending.frontier = True
 
@@ -200,19 +211,36 @@ class Run:
             attempt = self.attempts.pop(node_id)
             self._conclude(node_id, attempt.step.attempt, attempt.started, attempt.future.result)
         for node_id, attempt in list(self.attempts.items()):
-            if now > attempt.step.deadline + timedelta(seconds=5):
-                # Its thread cannot be stopped; what it still does is under the step's key, or at most once in doubt.
-                del self.attempts[node_id]
-                failure = StepError("The step did not end within its time.", kind="timeout", retryable=True)
-                self._fail(node_id, attempt.step.attempt, failure, attempt.started)
+            if now > min(attempt.step.deadline + GRACE, until):
+                self._give_up(node_id, self.attempts.pop(node_id))
         if self.ended is None:
             if self.cancelled:
                 self._end("cancelled", {"kind": "cancelled", "message": "The run was cancelled."})
             elif self.deadline is not None and now >= self.deadline:
                 message = f"The run did not end within its {self.graph.timeout_seconds:g} seconds."
                 self._end("timed_out", {"kind": "timeout", "message": message})
-        while self.ended is None and (ready := self._next(now, until, fresh)) is not None:
+        self._paused = False
+        while self.ended is None and not self._paused and (ready := self._next(now, until, fresh)) is not None:
             self._start(ready, executor, until)
+            self._paused = bool(self.state.ready) and self.clock() - now > SLICE
+
+    def _give_up(self, node_id: str, attempt: Attempt) -> None:
+        """An attempt is over its time. Its thread cannot be stopped; what it still does is under the step's key."""
+        self._announced.discard(node_id)
+        number, step = attempt.step.attempt, attempt.step
+        if attempt.future.cancel():  # every thread was taken: it never began
+            self.state.open[node_id] = OpenStep(number, due=self.clock(), state=step.state)
+            self.pending.frontier = True
+        elif self.graph.nodes[node_id].effect is Effect.AT_MOST_ONCE:
+            self._doubt(node_id, number, "This step did not end within its time", attempt.started)
+        else:
+            failure = StepError("The step did not end within its time.", kind="timeout", retryable=True)
+            self._fail(node_id, number, failure, attempt.started)
+
+    def abandon(self) -> None:
+        """This worker is done with the run: no effect may begin any more."""
+        for attempt in self.attempts.values():
+            attempt.future.cancel()
 
     def _next(self, now: datetime, until: datetime, fresh: bool) -> str | None:
         """The next step to start now, ready or open, if there is one that fits."""
@@ -245,7 +273,8 @@ class Run:
         return fresh or now + self._allowed(node) <= until
 
     def _allowed(self, node: Node) -> timedelta:
-        return timedelta(seconds=node.timeout_seconds or self.bounds.step_seconds)
+        own = node.timeout_seconds or getattr(node.config, "timeout_seconds", None)
+        return timedelta(seconds=own or self.bounds.step_seconds)
 
     def _start(self, node_id: str, executor: Executor, until: datetime) -> None:
         node = self.graph.nodes[node_id]
@@ -313,13 +342,13 @@ class Run:
                         "input": input_,
                         "node_id": node_id,
                         "iteration": 0,
-                        "idempotency_key": f"{self.id}/{node_id}/0/{number}",
                     }
                 )
             case End(value=value, error=error):
                 if error is None:
                     self._succeed(node_id, number, Output(value), started)
-                    self._end("completed", None, value)
+                    if node_id in self.state.nodes:
+                        self._end("completed", None, value)
                 else:
                     self._fail(node_id, number, StepError(error, kind="failed", output=value), started)
 
@@ -329,6 +358,8 @@ class Run:
         try:
             kept = self._kept(outcome)
         except StepError as error:
+            if error.retryable and self.graph.nodes[node_id].effect is Effect.AT_MOST_ONCE:  # it did happen
+                error.retryable = False
             self._fail(node_id, number, error, started, resolved=resolved)
             return
         self.state.variables.update(outcome.variables)
@@ -337,40 +368,50 @@ class Run:
         self.state.end(node_id, outcome.value, outcome.branch, "completed")
         self._record(node_id, number, "completed", outcome.branch, kept, None, started, outcome.variables, resolved)
 
-    def _kept(self, outcome: Output) -> Json:
+    def _kept(self, outcome: Output, *, counted: bool = True) -> Json:
         """The output as its row holds it. What JSON or Postgres cannot hold, or what is too large, fails the step."""
         try:
             text = json.dumps([outcome.value, outcome.variables, outcome.respond], allow_nan=False, ensure_ascii=False)
-            text.encode()  # a lone surrogate is not Unicode text
+            size = len(text.encode())  # a lone surrogate is not Unicode text
         except (TypeError, ValueError, RecursionError) as error:
             raise StepError(f"The step's output is not JSON: {error}", kind="invalid_output") from None
         if _NUL.search(text):
             message = "The step's output holds a NUL character, which Postgres cannot keep."
             raise StepError(message, kind="invalid_output")
-        if len(text) > self.bounds.output_bytes:
-            message = f"The step's output is {len(text):,} bytes; at most {self.bounds.output_bytes:,} are kept."
+        if size > self.bounds.output_bytes:
+            message = f"The step's output is {size:,} bytes; at most {self.bounds.output_bytes:,} are kept."
             raise StepError(message, kind="output_too_large")
-        self._context_bytes += len(text)
-        if self._context_bytes > self.bounds.context_bytes:
+        if counted and self._context_bytes + size > self.bounds.context_bytes:
             message = f"The outputs of this run's steps are more than {self.bounds.context_bytes:,} bytes together."
             raise StepError(message, kind="context_too_large")
-        return self.payloads.keep(self.owner, outcome.value, len(text))
+        try:
+            kept = self.payloads.keep(self.owner, outcome.value, size)
+        except (MillraceError, OSError) as error:
+            logger.warning("a step's output could not be stored", exc_info=error, extra={"execution_id": self.id})
+            passing = isinstance(error, Unavailable | OSError)
+            raise StepError("The step's output could not be stored.", kind="storage", retryable=passing) from None
+        if counted:
+            self._context_bytes += size
+        return kept
 
     def _fail(self, node_id: str, number: int, error: StepError, started: datetime, *, resolved: bool = False) -> None:
         node = self.graph.nodes[node_id]
-        told = {"kind": error.kind, "message": error.message}
+        told = {"kind": error.kind, "message": _plain(error.message)}
         delay = retry.decide(node.retry, error, number, random.random)
         if delay is not None and not resolved:
             self.state.open[node_id] = OpenStep(number + 1, due=self.clock() + timedelta(seconds=delay))
-            self._record(node_id, number, "failed", None, error.output, told, started)
+            _, kept = self._failure(told, error.output, counted=False)
+            self._record(node_id, number, "failed", None, kept, told, started)
             self._log(
-                node_id, "WARNING", f"Attempt {number} failed ({error.kind}: {error.message}); again in {delay:.1f} s."
+                node_id,
+                "WARNING",
+                f"Attempt {number} failed ({error.kind}: {told['message']}); again in {delay:.1f} s.",
             )
             self.pending.frontier = True
             return
-        self._log(node_id, "ERROR", f"Attempt {number} failed for good ({error.kind}: {error.message}).")
+        self._log(node_id, "ERROR", f"Attempt {number} failed for good ({error.kind}: {told['message']}).")
         handled = any(edge.branch == ERROR_BRANCH for edge in node.outgoing)
-        output = {"error": told} if error.output is None else {"error": told, "output": error.output}
+        output, kept = self._failure(told, error.output, counted=handled)
         if handled:
             self.state.end(node_id, output, ERROR_BRANCH, "failed")
         else:
@@ -378,7 +419,18 @@ class Run:
             self.state.last = node_id
             self._end("failed", {**told, "node_id": node_id})
         branch = ERROR_BRANCH if handled else None
-        self._record(node_id, number, "failed", branch, output, told, started, None, resolved)
+        self._record(node_id, number, "failed", branch, kept, told, started, None, resolved)
+
+    def _failure(self, told: Json, output: Json, *, counted: bool) -> tuple[Json, Json]:
+        """A failed step's output, and what its row holds. What cannot be kept is left out, not to hide the failure."""
+        failure = {"error": told}
+        if output is not None:
+            whole = {**failure, "output": output}
+            try:
+                return whole, self._kept(Output(whole), counted=counted)
+            except StepError as error:
+                logger.info("a failed step's output is not kept: %s", error, extra={"execution_id": self.id})
+        return failure, failure
 
     def _record(
         self,
@@ -442,7 +494,7 @@ class Run:
         item["frontier"] = self.state.frontier()
         if idle:
             return {**item, "then": "release", "due": self._due(), "status": self._waiting_status()}
-        if not (self._unwritten or renew or self.pending.presses):
+        if not (self._unwritten or self._paused or renew or self.pending.presses):
             return None
         if self.status != "running":
             item["status"] = "running"
@@ -450,8 +502,11 @@ class Run:
 
     def _held_back(self) -> bool:
         """Whether steps could begin once this checkpoint is written."""
+        if self._paused:
+            return True
         now = self.clock()
-        return self._unwritten and bool(self.state.ready or any(s.callable(now) for s in self.state.open.values()))
+        begin = self.state.ready or any(step.callable(now) for step in self.state.open.values())
+        return self._unwritten and self.ended is None and bool(begin)
 
     def _unannounced(self) -> Iterable[str]:
         return [id_ for id_, step in self.state.open.items() if step.started and id_ not in self.attempts]
@@ -483,6 +538,7 @@ class Run:
             "node": self.state.last,
             "epoch": self.epoch,
             "state": {"variables": self.state.variables, "completed_node_ids": list(self.state.nodes)},
+            "frontier": self.state.frontier(),
         }
 
     def refused(self, why: str) -> dict[str, Json]:

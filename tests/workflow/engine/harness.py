@@ -23,6 +23,7 @@ class Probe(NodeConfig):
     """What a test tells its probe to do, by name."""
 
     act: str = "echo"
+    timeout_seconds: float | None = None
 
 
 #: What probes do, by ``act``; a test adds its own. Each is called with the context.

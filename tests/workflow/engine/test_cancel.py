@@ -45,3 +45,19 @@ def test_a_cancelled_run_can_be_retried(engine: Engine) -> None:
     engine.skip(61)
     engine.drive(run)
     assert engine.execution(run)["status"] == "completed"
+
+
+def test_a_run_cancelled_while_its_job_was_open_can_be_retried(engine: Engine) -> None:
+    run = engine.start(chain(probe("a", "hello", "probe_job"), probe("b")))
+    engine.drive(run)
+    engine.call("cancel_run", run)
+    engine.call("retry_run", run)
+    engine.bell.rung.clear()
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "waiting"
+    [(queue, job, _)] = [bell for bell in engine.bell.rung if bell[0] == "parrot"]
+    engine.database.call("select * from millrace.claim_jobs(%(q)s, %(ids)s::uuid[], 60)", {"q": queue, "ids": [job]})
+    end = [{"id": job, "epoch": 1, "status": "completed", "result": "hello"}]
+    engine.database.call("select millrace.end_jobs(%(ends)s)", {"ends": end})
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "completed"

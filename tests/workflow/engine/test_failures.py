@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from shared.errors import NotFound, Unavailable
+from shared.storage import DirectoryStorage
+from shared.workflow.node import StepContext, StepError
 from shared.workflow.run import Bounds
 from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, failing, probe
 
@@ -176,3 +183,93 @@ def test_a_retry_of_a_failed_run_keeps_what_was_done(engine: Engine) -> None:
     assert execution["error"] is None
     assert [key.split("/")[1] for key, _ in CALLS] == ["a", "b", "b", "c"]
     assert [attempt for key, attempt in CALLS if "/b/" in key] == [1, 2]
+
+
+def test_an_error_whose_text_or_output_cannot_be_kept_is_still_that_error(engine: Engine) -> None:
+    def bad(_context: StepContext) -> None:
+        raise StepError("it said \0 and \ud800", kind="odd", output={"body": "\0"})
+
+    ACTS["bad"] = bad
+    graph = {
+        "nodes": [{"node_id": "start", "node_type": "trigger"}, probe("a", "bad"), probe("rescue")],
+        "edges": [{"from": "start", "to": "a"}, {"from": "a", "to": "rescue", "branch": "error"}],
+    }
+    run = engine.start(graph)
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "completed"
+    assert [step["error"]["kind"] for step in engine.steps(run) if step["node_id"] == "a"] == ["odd"]
+    assert engine.run(chain(probe("a", "bad")))["error"]["kind"] == "odd"
+
+
+def test_the_bound_on_outputs_holds_over_several_invocations(engine: Engine) -> None:
+    engine.bounds = Bounds(context_bytes=5000)
+    ACTS["big"] = lambda _context: "x" * 2000
+    wait = {"node_id": "w", "node_type": "delay", "config": {"delay_seconds": 60}}
+    run = engine.start(chain(probe("a", "big"), probe("b", "big"), wait, probe("c", "big")))
+    engine.drive(run)
+    engine.skip(61)
+    engine.drive(run)
+    assert engine.execution(run)["error"]["kind"] == "context_too_large"
+
+
+class _Away:
+    """A store that is out of reach, or has lost everything."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getattr__(self, _name: str) -> Any:
+        def fail(*_args: Any, **_more: Any) -> Any:
+            raise self.error
+
+        return fail
+
+
+def test_a_run_whose_stored_values_are_out_of_reach_rests_and_holds_up_no_other(engine: Engine, tmp_path: Path) -> None:
+    store = DirectoryStorage(tmp_path, "s" * 32)
+    engine.storage, engine.inline_bytes = store, 100
+    ACTS["large"] = lambda _context: "x" * 1000
+    wait = {"node_id": "w", "node_type": "delay", "config": {"delay_seconds": 60}}
+    run = engine.start(chain(probe("a", "large"), wait, probe("b")))
+    gone = engine.start(chain(probe("a", "large"), wait, probe("b")))
+    engine.drive(run, gone)
+    for away, expected in ((OSError("disk"), "waiting"), (Unavailable("away"), "waiting")):
+        engine.skip(61)
+        engine.storage = _Away(away)
+        other = engine.start(chain(probe("a")))
+        engine.bell.rung.clear()
+        engine.drive(run, other)
+        assert engine.execution(other)["status"] == "completed"
+        assert engine.execution(run)["status"] == expected
+        hot = engine.hot(run)
+        assert hot is not None
+        assert (hot["state"], hot["losses"]) == ("waiting", 0)
+    engine.storage = _Away(NotFound("gone"))
+    engine.drive(gone)
+    assert engine.execution(gone)["error"]["kind"] == "values_gone"
+    engine.storage = store
+    engine.skip(61)
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "completed"
+
+
+def test_a_run_is_not_failed_because_its_graph_was_forgotten_for_another_of_its_batch(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.workflow.drive.GRAPHS_KEPT", 1)
+    workflow = engine.save(chain(probe("a")))
+    first, second = (str(engine.call("start_run", workflow, engine.user.id, "manual", "{}")) for _ in range(2))
+    driver = engine.driver()
+    driver.drive([first], engine.now() + timedelta(seconds=60))
+    others = [engine.start(chain(probe("a"))) for _ in range(3)]
+    third = str(engine.call("start_run", workflow, engine.user.id, "manual", "{}"))
+    driver.drive([second, *others, third], engine.now() + timedelta(seconds=60))
+    assert {engine.execution(run)["status"] for run in (second, *others, third)} == {"completed"}
+
+
+def test_a_request_may_take_the_time_that_its_config_says(engine: Engine) -> None:
+    seen = []
+    ACTS["look"] = lambda context: seen.append((context.deadline - context.now).total_seconds())
+    config = {"act": "look", "timeout_seconds": 200}
+    engine.run(chain({"node_id": "a", "node_type": "probe", "config": config}))
+    assert seen == [200]

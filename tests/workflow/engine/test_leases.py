@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+import shared.database
 from shared.database import Database
 from shared.workflow.run import Bounds
 from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, probe
@@ -238,3 +243,150 @@ def test_checkpoints_are_heap_only_updates(engine: Engine) -> None:
     row = counts.fetchone()
     assert row is not None
     assert row["n_tup_hot_upd"] >= 20
+
+
+def test_a_claim_repeated_after_a_lost_reply_gives_the_same_runs_and_no_more(engine: Engine) -> None:
+    suspect, *runs = [engine.start(chain(probe("a"))) for _ in range(3)]
+    _claim(engine, suspect)
+    engine.skip(61)
+    statement = "select * from millrace.claim_runs(%(ids)s::uuid[], 60, '{}', %(claim)s)"
+    params = {"ids": [suspect, *runs], "claim": uuid.uuid4()}
+    first = engine.database.call(statement, params)
+    assert [str(row["execution_id"]) for row in first] == runs
+    assert engine.database.call(statement, params) == first
+    assert engine.database.call(statement, {**params, "claim": uuid.uuid4()})[0]["left_out"] == 0  # the suspect, alone
+
+
+def test_a_claim_whose_reply_is_lost_costs_no_lease(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = engine.start(chain(probe("a")))
+    engine.database.call("select 1")
+    exchange, losses = shared.database._Link.exchange, [True]
+
+    def lossy(link: Any, claims: Any, statement: Any, values: Any, until: float) -> Any:
+        result = exchange(link, claims, statement, values, until)
+        if b"claim_runs" in statement.command and losses and losses.pop():
+            raise shared.database._LostError("after the commit")
+        return result
+
+    monkeypatch.setattr(shared.database._Link, "exchange", lossy)
+    assert engine.drive(run) == 1
+    assert losses == []
+    assert engine.execution(run)["status"] == "completed"
+
+
+@pytest.mark.parametrize("minutes", [-5, 5])
+def test_a_workers_clock_that_is_off_makes_no_wait_early_or_late(engine: Engine, minutes: int) -> None:
+    engine.skip(0)
+    wait = {"node_id": "w", "node_type": "wait", "config": {"delay_seconds": 30}}
+    run = engine.start(chain(wait, timeout_seconds=120))
+    driver = engine.driver()
+    driver.clock = lambda: engine.now() + timedelta(minutes=minutes)
+    driver.drive([run], driver.clock() + timedelta(seconds=300))
+    hot = engine.hot(run)
+    assert hot is not None
+    assert hot["due_at"] == engine.now() + timedelta(seconds=30)
+    assert engine.bell.rung == [("workflow-run", run, 30.0)]
+    engine.skip(31)
+    driver.drive([run], driver.clock() + timedelta(seconds=300))
+    assert engine.execution(run)["status"] == "completed"
+
+
+def test_a_worker_whose_clock_is_behind_renews_its_lease_in_time(engine: Engine) -> None:
+    engine.skip(0)
+    driver = engine.driver()
+    driver.clock = lambda: engine.now() - timedelta(minutes=5)
+
+    def slow(context: Any) -> str:
+        engine.skip(45)
+        gate.wait(20)
+        return "ok"
+
+    ACTS["slow"] = slow
+    gate = threading.Event()
+    run = engine.start(chain(probe("a", "slow", timeout_seconds=100)))
+    driving = threading.Thread(target=driver.drive, args=[[run], driver.clock() + timedelta(seconds=300)])
+    driving.start()
+    watcher = Database(engine.db.url("postgres"))
+    for _ in range(200):
+        if watcher.call("select seq from millrace.run")[0]["seq"]:
+            break
+        time.sleep(0.05)
+    seq = watcher.call("select seq from millrace.run")[0]["seq"]
+    watcher.close()
+    gate.set()
+    driving.join(10)
+    assert seq > 0
+    assert engine.execution(run)["status"] == "completed"
+
+
+def test_a_second_claim_of_one_invocation_does_not_begin_what_no_longer_fits(engine: Engine) -> None:
+    begun = []
+
+    def slow(context: Any) -> str:
+        begun.append(context.key)
+        engine.skip(50)
+        return "ok"
+
+    ACTS["slow"] = slow
+    runs = [engine.start(chain(probe("a", "slow"))) for _ in range(2)]
+    for run in runs:
+        _claim(engine, run)
+    engine.skip(61)
+    engine.drive(*runs, seconds=100)  # each has lost a worker, so they are claimed one by one
+    assert len(begun) == 1
+    engine.drive(*runs, seconds=100)
+    assert {engine.execution(run)["status"] for run in runs} == {"completed"}
+
+
+def test_nothing_under_way_outlives_the_invocation(engine: Engine) -> None:
+    gate = threading.Event()
+    ACTS["hang"] = lambda _context: gate.wait(30)
+    run = engine.start(chain(probe("a", "hang", timeout_seconds=500)))
+    driver = engine.driver()
+    began = engine.now()
+    driver.clock = lambda: began + timedelta(seconds=101 if CALLS else 0)
+    driver.drive([run], began + timedelta(seconds=100))
+    gate.set()
+    hot = engine.hot(run)
+    assert hot is not None
+    assert hot["state"] == "waiting"
+    assert hot["frontier"]["a"]["attempt"] == 2
+
+
+def test_slow_pure_steps_neither_cost_their_own_lease_nor_that_of_the_others(engine: Engine) -> None:
+    left: list[timedelta] = []
+
+    def slow(_context: Any) -> str:
+        engine.skip(20)
+        rows = engine.db.owner.execute("select lease_until from millrace.run where state = 'leased'").fetchall()
+        left.extend(row["lease_until"] - engine.now() for row in rows)
+        return "ok"
+
+    ACTS["slow"] = slow
+    runs = [engine.start(chain(*[probe(f"n{n}", "slow", "probe_pure") for n in range(5)])) for _ in range(2)]
+    engine.drive(*runs, seconds=1000)
+    assert {engine.execution(run)["status"] for run in runs} == {"completed"}
+    assert min(left) > timedelta()
+
+
+def test_an_effect_that_had_not_begun_when_its_lease_was_lost_never_does(engine: Engine) -> None:
+    engine.executor.shutdown()
+    engine.executor = ThreadPoolExecutor(1)
+
+    def usurp(context: Any) -> str:
+        engine.db.owner.execute("update millrace.run set epoch = epoch + 1")
+        return "late"
+
+    ACTS["usurp"] = usurp
+    graph = {
+        "nodes": [{"node_id": "start", "node_type": "trigger"}, *(probe(f"n{n}", "usurp") for n in range(5))],
+        "edges": [{"from": "start", "to": f"n{n}"} for n in range(5)],
+    }
+    gate = threading.Event()
+    ACTS["usurp2"] = lambda _context: gate.wait(10)
+    graph["nodes"][2]["config"] = {"act": "usurp2"}
+    run = engine.start(graph)
+    engine.drive(run)  # the first loses the lease for the others, while the second is under way
+    gate.set()
+    engine.executor.shutdown()
+    assert len(CALLS) == 2

@@ -137,3 +137,24 @@ def test_a_failed_job_is_a_failed_step_with_its_kind(engine: Engine) -> None:
     engine.database.call("select millrace.end_jobs(%(ends)s)", {"ends": end})
     engine.drive(run)
     assert engine.execution(run)["error"] == {"kind": "hoarse", "message": "no voice", "node_id": "a"}
+
+
+def test_signals_that_nobody_waits_for_are_bounded(engine: Engine) -> None:
+    run = engine.start(chain(_signal_node()))
+    engine.drive(run)
+    for n in range(100):
+        engine.call("signal_run", run, "other", {"n": n})
+    with pytest.raises(psycopg.Error) as refused:
+        engine.call("signal_run", run, "go", {})
+    assert refused.value.sqlstate == "MR429"
+
+
+def test_what_people_see_is_not_written_anew_by_a_wait_that_goes_on(engine: Engine) -> None:
+    poll = {"until_condition": "false", "poll_seconds": 10}
+    run = engine.start(chain({"node_id": "w", "node_type": "wait", "config": poll}))
+    engine.drive(run)
+    row = "select xmin::text from public.workflowexecution"
+    before = engine.db.owner.execute(row).fetchone()
+    engine.skip(11)
+    assert engine.drive(run) == 1
+    assert engine.db.owner.execute(row).fetchone() == before
