@@ -585,22 +585,26 @@ $$;
 -- than a queue's delay (15 minutes) have no bell, so they are listed p_horizon seconds early, to be rung on time.
 create function millrace.due_runs(p_limit integer, p_grace double precision, p_horizon double precision)
 returns table (execution_id uuid, delay double precision)
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
-    with clock as (
-        select millrace.now() as now
-    ),
-    unattended as (
+declare
+    -- In variables, for the index to be read up to them; compared with an expression, all that waits would be.
+    v_now timestamptz := millrace.now();
+    v_attended timestamptz := v_now - make_interval(secs => p_grace);
+    v_soon timestamptz := v_now + make_interval(secs => p_horizon);
+begin
+    return query
+    with unattended as (
         (
             select r.execution_id, r.due_at
-            from millrace.run r, clock
+            from millrace.run r
             where r.state <> 'leased'
-                and r.due_at <= clock.now + make_interval(secs => p_horizon)
+                and r.due_at <= v_soon
                 and (
-                    greatest(r.due_at, r.changed_at) <= clock.now - make_interval(secs => p_grace)
-                    or (r.due_at > clock.now - make_interval(secs => p_grace) and r.due_at - r.changed_at > interval '15 minutes')
+                    greatest(r.due_at, r.changed_at) <= v_attended
+                    or (r.due_at > v_attended and r.due_at - r.changed_at > interval '15 minutes')
                 )
             order by r.due_at
             limit p_limit
@@ -608,16 +612,17 @@ as $$
         union all
         (
             select r.execution_id, r.lease_until
-            from millrace.run r, clock
+            from millrace.run r
             where r.state = 'leased'
-                and r.lease_until < clock.now
+                and r.lease_until < v_now
             limit p_limit
         )
     )
-    select u.execution_id, greatest(0, extract(epoch from u.due_at - clock.now))::double precision
-    from unattended u, clock
+    select u.execution_id, greatest(0, extract(epoch from u.due_at - v_now))::double precision
+    from unattended u
     order by u.due_at
-    limit p_limit
+    limit p_limit;
+end
 $$;
 
 
@@ -1002,15 +1007,20 @@ $$;
 -- Jobs that are due and that no worker attends, by kind. A job queued less than p_grace seconds ago has its bell under way.
 create function millrace.due_jobs(p_limit integer, p_grace double precision)
 returns table (id uuid, kind text)
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+    v_now timestamptz := millrace.now();
+    v_attended timestamptz := v_now - make_interval(secs => p_grace);
+begin
+    return query
     (
         select j.id, j.kind
         from millrace.job j
         where j.status = 'queued'
-            and j.due_at <= millrace.now() - make_interval(secs => p_grace)
+            and j.due_at <= v_attended
         order by j.due_at
         limit p_limit
     )
@@ -1019,9 +1029,10 @@ as $$
         select j.id, j.kind
         from millrace.job j
         where j.status = 'running'
-            and j.lease_until < millrace.now()
+            and j.lease_until < v_now
         limit p_limit
-    )
+    );
+end
 $$;
 
 

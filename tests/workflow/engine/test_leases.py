@@ -390,3 +390,34 @@ def test_an_effect_that_had_not_begun_when_its_lease_was_lost_never_does(engine:
     gate.set()
     engine.executor.shutdown()
     assert len(CALLS) == 2
+
+
+def test_the_tick_reads_only_what_is_due_however_much_waits(engine: Engine) -> None:
+    workflow = engine.save(chain(probe("a")))
+    due = engine.start(chain(probe("a")))
+    with engine.db.connect("postgres") as connection:
+        connection.execute(
+            "select count(millrace.start_run(%s, %s, 'manual', '{}')) from generate_series(1, 5000)",
+            [workflow, engine.user.id],
+        )
+        connection.execute(
+            "update millrace.run set due_at = due_at + interval '1 day', state = 'waiting' where execution_id <> %s",
+            [due],
+        )
+        connection.execute(
+            "insert into millrace.job (owner_id, kind, due_at) "
+            "select %s, 'parrot', now() + interval '1 day' from generate_series(1, 5000)",
+            [engine.user.id],
+        )
+        connection.execute("update millrace.run set changed_at = changed_at - interval '1 hour'")
+        connection.execute("update millrace.run set due_at = due_at - interval '1 hour' where execution_id = %s", [due])
+    connection = engine.db.connect("postgres")
+    connection.execute("vacuum analyze millrace.run, millrace.job")
+    with connection.transaction():
+        assert len(connection.execute("select * from millrace.due_runs(500, 5, 60)").fetchall()) == 1
+        assert connection.execute("select * from millrace.due_jobs(500, 5)").fetchall() == []
+        [read] = connection.execute(
+            "select sum(seq_tup_read + idx_tup_fetch)::integer as rows from pg_stat_xact_user_tables "
+            "where schemaname = 'millrace'"
+        ).fetchall()
+    assert read["rows"] < 100
