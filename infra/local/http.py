@@ -137,6 +137,9 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.server.connections.add(self)
+        if self.server.admit is not None and not self.server.admit(peer, transport.get_extra_info("sockname")):
+            self._refused = True
+            self.transport.abort()  # type: ignore[union-attr]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -302,16 +305,19 @@ class HttpServer:
         max_head: int = MAX_HEAD_BYTES,
         refusal: Callable[[int, str], tuple[list[Header], bytes]] = plain_refusal,
         on_lost: Callable[[Connection], None] | None = None,
+        admit: Callable[[Any, Any], bool] | None = None,
     ) -> None:
         """``max_body`` may depend on the request's target.
 
-        ``refusal(status, reason)`` gives headers and body of an answer to what could not be read.
+        ``refusal(status, reason)`` gives headers and body of an answer to what could not be read. ``admit(peer's
+        address, ours)`` says whether a new connection may speak.
         """
         self.handle = handle
         self.max_body = max_body if callable(max_body) else lambda target: max_body
         self.max_head = max_head
         self.refusal = refusal
         self.on_lost = on_lost
+        self.admit = admit
         self.connections: set[Connection] = set()
         self.draining = False
         self.port = 0

@@ -31,6 +31,7 @@ from typing import Any, Protocol
 from infra.local import process
 from infra.local.http import Connection, Exchange, Header, HttpServer, plain_refusal
 from infra.local.logs import Logs
+from infra.local.peers import is_ours
 
 #: Lambda's quotas for one event and one response, in bytes of JSON.
 MAX_EVENT_BYTES = 6 * 1024 * 1024
@@ -219,11 +220,13 @@ class Function:
         since += [moment for source in self._sources if (moment := source.waiting_since()) is not None]
         if not since or self._stopped:
             return
-        # One at a time: while one is starting, it is not known yet whether it is enough.
-        starting = any(not worker.ready for worker in self.workers)
         now = time.perf_counter()
-        quick = sum(worker.invocation is None or now - worker.since < LONG_SECONDS for worker in self.workers)
-        if not starting and quick < QUICK_PROCESSES and now - min(since) >= GROW_SECONDS:
+        starting = sum(not worker.ready for worker in self.workers)
+        held = sum(worker.invocation is not None and now - worker.since >= LONG_SECONDS for worker in self.workers)
+        quick = len(self.workers) - held
+        # While one is starting, it is not known yet whether it is enough; unless all the others are held.
+        another = not starting or (held > 0 and quick == starting)
+        if another and quick < QUICK_PROCESSES and now - min(since) >= GROW_SECONDS:
             self._start()
         self._grow()
 
@@ -339,6 +342,7 @@ class Worker:
             self._request,
             max_body=MAX_RESPONSE_BYTES,
             max_head=_MAX_ERROR_HEADER_BYTES,
+            admit=is_ours,
             refusal=self._refused,
             on_lost=self._disconnected,
         )

@@ -25,7 +25,7 @@ class StackSettings(Settings):
         dict[str, int],
         BeforeValidator(_decoded),
         Field(
-            default={"webhook-intake": 8, "workflow-run": 2},
+            default={"webhook-intake": 24, "workflow-run": 2},
             description='The same for single functions, as JSON: `{"workflow-run": 4}`.',
         ),
     ]

@@ -202,26 +202,35 @@ class Stack:
     def stop(self, seconds: float | None = None) -> None:
         """Take nothing more, let what has begun end within ``seconds`` (default: the setting), and stop."""
         self._stopping.set()
-        if self._loop is not None and self._thread is not None:
-            self._run(self._close(self.settings.drain_seconds if seconds is None else seconds))
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-            self._loop = self._thread = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        if self._watcher is not None:
-            self._watcher.join()
-            self._watcher = None
-        if self._guard is not None:
-            self._guard.dismiss()
-            self._guard = None
-        if self.postgres is not None and self._lock is not None:
-            self.postgres.stop()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        with contextlib.ExitStack() as rest:  # each is done, whatever the ones before it came to; the last named first
+            if self._lock is not None:
+                lock, self._lock = self._lock, None
+                rest.callback(lock.close)
+                if self.postgres is not None:
+                    rest.callback(self.postgres.stop)
+            rest.callback(self._dismiss_guard)
+            if self._watcher is not None:
+                watcher, self._watcher = self._watcher, None
+                rest.callback(watcher.join)
+            if self._listener is not None:
+                listener, self._listener = self._listener, None
+                rest.callback(listener.close)
+            if self._loop is not None and self._thread is not None:
+                rest.callback(self._end_loop)
+                self._run(self._close(self.settings.drain_seconds if seconds is None else seconds))
+
+    def _dismiss_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.dismiss()
+
+    def _end_loop(self) -> None:
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
     def memory_bytes(self) -> int:
         """What the stack, its functions and Postgres use now: the sum of their proportional set sizes (Linux)."""
@@ -438,8 +447,7 @@ class Stack:
                 except (postgres.PostgresError, OSError) as error:
                     self._note(f"Postgres does not start: {error}")
                     continue
-                if self._guard is not None:
-                    self._guard.dismiss()
+                self._dismiss_guard()
                 self._guard = _Guard(server.pid)
 
         self._watcher = threading.Thread(target=watch, name="millrace-postgres", daemon=True)
