@@ -646,13 +646,13 @@ security definer
 set search_path = ''
 as $$
     delete from millrace.webhook_tally t
-    where t.minute < millrace.now() - interval '1 day';
+    where t.minute < (select millrace.now() - interval '1 day');
     delete from millrace.webhook_wait t
-    where t.until < millrace.now();
+    where t.until < (select millrace.now());
     delete from millrace.webhook_dedupe d
-    where d.received_at < millrace.now() - interval '30 days';
+    where d.received_at < (select millrace.now() - interval '30 days');
     delete from millrace.storage_event_dedupe d
-    where d.received_at < millrace.now() - interval '30 days';
+    where d.received_at < (select millrace.now() - interval '30 days');
 $$;
 
 

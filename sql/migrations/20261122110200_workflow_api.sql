@@ -108,7 +108,7 @@ begin
         select o.ctid
         from millrace.request o
         where o.owner_id = p_owner
-            and o.created_at < millrace.now() - interval '24 hours'
+            and o.created_at < (select millrace.now() - interval '24 hours')
         limit 20
         for update skip locked
     );
@@ -328,10 +328,25 @@ begin
     from public.workflow w
     where w.id = p_id
         and w.owner_id = v_owner
-    for update;
+    for no key update;
     if not found then
         raise exception 'There is no such workflow, or it is not yours.' using errcode = 'MR404';
     end if;
+    -- Who starts a run holds its schedule or subscription before the workflow's key; so these first, then the key.
+    perform 1
+    from public.workflowschedule s
+    where s.workflow_id = p_id
+    order by s.id
+    for update;
+    perform 1
+    from public.workflowwebhooksubscription s
+    where s.workflow_id = p_id
+    order by s.id
+    for update;
+    perform 1
+    from public.workflow w
+    where w.id = p_id
+    for update;
     select array_agg(e.id order by e.id)
     into v_live
     from public.workflowexecution e
