@@ -256,9 +256,21 @@ set search_path = ''
 as $$
 declare
     v_now timestamptz := millrace.now();
+    v_again integer;
+    v_due integer;
+    v_doomed integer;
+    v_claimed integer := 0;
     v_lost record;
 begin
-    if not exists (select from millrace.run r where r.execution_id = any (p_ids) and r.claim = p_claim) then
+    select
+        count(*) filter (where r.claim = p_claim),
+        count(*) filter (where case when r.state = 'leased' then r.lease_until < v_now else r.due_at <= v_now end),
+        count(*) filter (where r.state = 'leased' and r.lease_until < v_now and r.losses >= 4)
+    into v_again, v_due, v_doomed
+    from millrace.run r
+    where r.execution_id = any (p_ids);
+
+    if v_doomed > 0 then
         for v_lost in
             select r.execution_id, r.epoch
             from millrace.run r
@@ -282,7 +294,9 @@ begin
                 )
             );
         end loop;
+    end if;
 
+    if v_again = 0 then
         with due as materialized (
             select r.execution_id, r.losses > 0 or r.state = 'leased' as suspect
             from millrace.run r
@@ -315,6 +329,7 @@ begin
             claim = p_claim
         from claimable c
         where r.execution_id = c.execution_id;
+        get diagnostics v_claimed = row_count;
     end if;
 
     return query
@@ -353,15 +368,7 @@ begin
             where s.execution_id = c.execution_id
         ),
         case when c.news > 0 then millrace.inbox(c.execution_id) end,
-        (
-            select count(*)
-            from millrace.run d
-            where d.execution_id = any (p_ids)
-                and (
-                    (d.state <> 'leased' and d.due_at <= v_now)
-                    or (d.state = 'leased' and d.lease_until < v_now)
-                )
-        )::integer
+        v_due - v_doomed - v_claimed
     from millrace.run c
     join public.workflowexecution e on e.id = c.execution_id
     left join public.workflowversion v on v.id = e.version_id
