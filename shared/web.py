@@ -335,15 +335,17 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def asgi_handler(app: FastAPI) -> Handler:
     """The Lambda entry point of ``app`` for API Gateway's HTTP API (payload format 2.0)."""
-    asyncio.set_event_loop(_loop())
     logging.getLogger("mangum.http").setLevel(logging.WARNING)  # the gateway has a line for each request already
-    adapter = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM])
+
+    @functools.cache
+    def adapter() -> Mangum:  # at the first call: it wants an event loop, and whoever imports a face may have another
+        return Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM])
 
     @observed
     def handler(event: Any, context: Any) -> dict[str, Any]:
         asyncio.set_event_loop(_loop())  # Mangum takes the current one, which others may have closed
         try:
-            return adapter(event, context)
+            return adapter()(event, context)
         except Exception:
             # The app answers for its own failures, so this one is in the event: a foreign shape, or broken base64.
             logger.warning("an event is no HTTP request of API Gateway, payload format 2.0", exc_info=True)

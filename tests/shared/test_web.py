@@ -101,6 +101,12 @@ def test_what_the_database_refuses_is_a_refusal_and_not_told(mill: Mill, sqlstat
     assert "canary" not in answer.text
 
 
+def test_to_import_a_face_makes_no_event_loop() -> None:
+    code = "import asyncio; asyncio.new_event_loop = None; import functions.item.api"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_face_does_not_mind_what_became_of_others_event_loops(mill: Mill) -> None:
     asyncio.run(asyncio.sleep(0))  # leaves the thread without a current loop
     assert mill.grind().status == 200
