@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given
@@ -108,4 +109,9 @@ def _reaches(graph: Graph, run: RunState, node_id: str) -> bool:
     )
 )
 def test_an_open_step_is_kept_whole(step: OpenStep) -> None:
-    assert OpenStep.from_json(step.to_json()) == step
+    kept = OpenStep.from_json(step.to_json())
+    if step.due is not None and kept.due is not None:
+        # Of times at a change of clocks, == between zones is never true (PEP 495); their difference is.
+        assert kept.due - step.due == timedelta()
+        kept.due = step.due
+    assert kept == step

@@ -35,7 +35,7 @@ def test_deleting_a_workflow_waits_for_the_run_that_is_being_started(engine: Eng
     def delete() -> None:
         try:
             deleting.execute("select millrace.delete_workflow(%s, true)", [workflow])
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             failures.append(error)
 
     thread = threading.Thread(target=delete)
