@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import os
 import subprocess
 import sys
 import tempfile
@@ -149,6 +150,7 @@ def main() -> None:
     seconds = arguments.parse_args().seconds
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         directory = Path(name)
+        os.environ["XDG_CONFIG_HOME"] = name  # the data keys go with the rest
         _, stack = _first_accepted(directory, None)
         bench = Bench(stack)
         for nodes in (2, 10):

@@ -16,10 +16,11 @@ from tests.cluster import Cluster, TestDatabase, User, external_url
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_of_ours() -> None:
-    """Tests must never reach the database or bell of whoever runs them."""
+def _no_settings_of_ours(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests must never reach the database, bell or key files of whoever runs them."""
     for name in [name for name in os.environ if name.startswith("MILLRACE_") and name != "MILLRACE_TEST_DATABASE_URL"]:
         del os.environ[name]
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(autouse=True)

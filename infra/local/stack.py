@@ -396,7 +396,7 @@ class Stack:
             "MILLRACE_ENGINE_DATABASE_URL": self.database_url("millrace_engine"),
             "MILLRACE_DOORBELL": f"socket:{bells}",
             "MILLRACE_JWT_SECRET": self._secret("jwt"),
-            "MILLRACE_SECRET_KEY_FILE": str(self.data_dir / "secrets" / "keys.json"),
+            "MILLRACE_SECRET_KEY_FILE": os.environ.get("MILLRACE_SECRET_KEY_FILE") or str(self._key_file()),
             "MILLRACE_STORAGE": f"directory:{self.data_dir / 'objects'}",
             "MILLRACE_STORAGE_SECRET": self._secret("storage"),
             "MILLRACE_STORAGE_URL": self.url,
@@ -425,6 +425,22 @@ class Stack:
             os.link(draft, path)
         os.unlink(draft)
         return path.read_text(encoding="ascii").strip()
+
+    def _key_file(self) -> Path:
+        """Where the data keys are: away from the data that they open, and from the repository.
+
+        It is named for the data directory's own id, so that the directory may be moved or copied.
+        """
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        directory = config.absolute() / "millrace" / "keys"
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StackError(
+                f"{directory} cannot be made for the data keys ({error.strerror}); "
+                "set XDG_CONFIG_HOME or MILLRACE_SECRET_KEY_FILE"
+            ) from error
+        return directory / f"{self._secret('id', lambda: secrets.token_hex(8))}.json"
 
     def _migrate(self) -> None:
         url = self._external[1] or self.database_url("postgres")

@@ -185,6 +185,27 @@ def test_secrets_are_their_owners_alone_and_stay(stack: Stack) -> None:
     assert {"jwt", "storage", "user"} <= {path.name for path in secrets.iterdir()}
 
 
+def test_data_keys_are_kept_away_from_the_data_and_the_repository(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key_file(stack: Stack) -> Path:
+        return Path(stack.functions["workflow-api"].settings.environment["MILLRACE_SECRET_KEY_FILE"])
+
+    kept = key_file(stack)
+    assert kept.is_relative_to(Path(os.environ["XDG_CONFIG_HOME"]) / "millrace")
+    assert not kept.is_relative_to(stack.data_dir)
+    assert not kept.is_relative_to(ROOT)
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    user = User(stack.url, stack.token)
+    user.webhook(user.workflow("sealed"))  # has a secret, which is sealed
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    with pytest.raises(StackError, match="MILLRACE_SECRET_KEY_FILE"):
+        Stack(tmp_path / "home").start()
+
+
 def test_no_function_is_told_more_than_it_needs(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     def told(name: str) -> dict[str, str]:
         return dict(stack.functions[name].settings.environment)
