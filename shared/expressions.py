@@ -19,9 +19,10 @@ Python, and only what lies at their ends is handed over: evaluating costs micros
 the context may be any mapping of JSON values, changed freely between calls. ``has`` and ``size`` of a path hand over
 nothing but their answer.
 
-**Bounds.** The source's length and the evaluator's own limits (nesting 32, iterations 10,000); the bytes read; the
-work, by ``shared.expression_bounds``, before anything runs; the bytes of the result. A ``map`` or ``filter`` over a
-path goes through in portions, for the evaluator takes quadratic time and memory to build a list.
+**Bounds** (``ExpressionSettings``). The source's length and the evaluator's own limits (nesting 32, iterations 10,000);
+the bytes read; the work, by ``shared.expression_bounds``, before anything runs: so much memory at most, and some tenths
+of a second; the bytes of the result. A ``map`` or ``filter`` over a path goes through in portions, for the evaluator
+takes quadratic time and memory to build a list.
 """
 
 from __future__ import annotations
@@ -38,21 +39,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from shared import strict_json
 from shared.errors import Invalid
 from shared.expression_bounds import SCALAR, Extent, Meter, TooMuch, appended, survey
 from shared.expression_tree import Call, Constant, Fold, ListOf, MapOf, Name, Select, Tree, Unsupported, read, write
+from shared.settings import ExpressionSettings
 
 Json = Any  #: what ``json.loads`` gives
 
 NAMES = ("trigger", "nodes", "variables", "execution")
 ITEM_NAMES = ("item", "index", "accumulator")
 
-LONGEST_SOURCE = 8192  #: characters
-LARGEST_INPUT = 16 * 1024 * 1024  #: bytes in memory that one expression reads: about 4 MB of JSON
-LARGEST_RESULT = 4 * 1024 * 1024  #: bytes in memory of a result: about 1 MB of JSON
-LARGEST_WORK = 64 * 1024 * 1024  #: bytes read and made at once: so much memory at most, and some tenths of a second
-MOST_WORK = 4 * LARGEST_WORK  #: by all portions of a list together, whose memory is given back in between
-DEEPEST_VALUE = 64  #: lists and maps inside each other
+DEEPEST_VALUE = strict_json.MAX_DEPTH  #: lists and maps inside each other: nothing deeper ever comes in
+
+_PORTIONS_WORK = 4  #: times the work of one, by all portions of a list together: their memory is given back in between
 
 _KEPT_PROGRAMS = 2048
 _KEPT_SOURCE = 256 * 1024  #: characters of all kept programs together, each of which takes up to 100 bytes
@@ -122,14 +122,15 @@ def evaluate(source: str, context: Mapping[str, Json]) -> Json:
         size = int(extent.size)
         total += size
         largest = max(largest, size)
-    if total > LARGEST_INPUT:
-        raise _reads_too_much()
+    bounds = ExpressionSettings.load()
+    if total > bounds.expression_input_bytes:
+        raise _reads_too_much(bounds.expression_input_bytes)
     if isinstance(program.tree, Name) and program.tree.name in data:
         return _as_it_is(data[program.tree.name], extents[program.tree.name])
     if program.portioned is not None and extents.get(program.portioned, _SCALAR_EXTENT).length > _PORTION:
         return _in_portions(program, data, extents)
     if program.grows or program.references * largest > _NO_METER:
-        _measure_work(program, extents, Meter(LARGEST_WORK))
+        _measure_work(program, extents, Meter(bounds.expression_work_bytes))
     value = _run(program, data)
     if value is None or type(value) is bool or type(value) is int:
         return value
@@ -138,8 +139,9 @@ def evaluate(source: str, context: Mapping[str, Json]) -> Json:
 
 def _as_it_is(value: Json, extent: Extent) -> Json:
     """A path's value, which has been looked at already."""
-    if extent.size > LARGEST_RESULT:
-        raise _Export.too_large()
+    largest = ExpressionSettings.load().expression_result_bytes
+    if extent.size > largest:
+        raise _result_too_large(largest)
     return value
 
 
@@ -162,12 +164,13 @@ def _in_portions(program: _Program, data: dict[str, Json], extents: dict[str, Ex
     """
     assert program.portioned is not None
     elements = data[program.portioned]
+    most = ExpressionSettings.load().expression_work_bytes
     work = 0.0
     export = _Export()
     result: list[Json] = []
     for start in range(0, len(elements), _PORTION):
         portion = elements[start : start + _PORTION]
-        meter = Meter(min(LARGEST_WORK, MOST_WORK - work))
+        meter = Meter(min(most, _PORTIONS_WORK * most - work))
         _measure_work(program, {**extents, program.portioned: Extent(_survey(portion)[0], len(portion))}, meter)
         work += meter.spent
         result += export.value(_run(program, {**data, program.portioned: portion}))
@@ -261,6 +264,7 @@ def _survey(value: Json) -> tuple[int, bool]:
     Raises :class:`ExpressionError` for what is no JSON, too large, or too deep. It goes level by level, so that depth
     costs no stack.
     """
+    most = ExpressionSettings.load().expression_input_bytes
     size, exact = 0, True
     level: list[Json] = [value]
     for _ in range(DEEPEST_VALUE):
@@ -290,8 +294,8 @@ def _survey(value: Json) -> tuple[int, bool]:
                     exact = False
                 elif kind is not bool and part is not None:
                     raise ExpressionError(f"{kind.__name__} is no JSON value.")
-        if size > LARGEST_INPUT:
-            raise _reads_too_much()
+        if size > most:
+            raise _reads_too_much(most)
         if not below:
             return size, exact
         level = below
@@ -307,15 +311,19 @@ def _rebuilt(value: Json) -> Json:
     return _number(value) if type(value) is float or type(value) is int else value
 
 
-def _reads_too_much() -> ExpressionError:
-    return ExpressionError(f"The expression reads more than {LARGEST_INPUT} bytes.", remedy="Read less, or in steps.")
+def _reads_too_much(most: int) -> ExpressionError:
+    return ExpressionError(f"The expression reads more than {most} bytes.", remedy="Read less, or in steps.")
+
+
+def _result_too_large(most: int) -> ExpressionError:
+    return ExpressionError(f"The result has more than {most} bytes.", remedy="Make it in steps.")
 
 
 class _Export:
-    """Results as JSON that Postgres can hold, all of them together within ``LARGEST_RESULT``."""
+    """Results as JSON that Postgres can hold, all of them together within the largest result."""
 
     def __init__(self) -> None:
-        self._left = LARGEST_RESULT
+        self._most = self._left = ExpressionSettings.load().expression_result_bytes
 
     def value(self, value: Any, depth: int = 0) -> Json:
         """``value`` as JSON; :class:`ExpressionError` when there is none, or no room for it."""
@@ -349,11 +357,7 @@ class _Export:
     def _take(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise self.too_large()
-
-    @staticmethod
-    def too_large() -> ExpressionError:
-        return ExpressionError(f"The result has more than {LARGEST_RESULT} bytes.", remedy="Make it in steps.")
+            raise _result_too_large(self._most)
 
 
 def _key(key: Any) -> str:
@@ -450,8 +454,9 @@ def _divide(left: float, right: float) -> float:
 
 
 def _compile(source: str, names: tuple[str, ...]) -> _Program:
-    if len(source) > LONGEST_SOURCE:
-        raise ExpressionError(f"An expression has at most {LONGEST_SOURCE} characters; this has {len(source)}.")
+    longest = ExpressionSettings.load().expression_characters
+    if len(source) > longest:
+        raise ExpressionError(f"An expression has at most {longest} characters; this has {len(source)}.")
     if not source.strip():
         raise ExpressionError("The expression is empty.")
     if "\0" in source:

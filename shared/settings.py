@@ -226,6 +226,41 @@ class GraphSettings(Settings):
     ]
 
 
+class ExpressionSettings(Settings):
+    """How much one CEL expression may be, read and make. In memory, JSON takes about four times its bytes."""
+
+    expression_characters: Annotated[
+        int, Field(default=8192, ge=256, le=65_536, description="Longest expression, in characters.")
+    ]
+    expression_input_bytes: Annotated[
+        int,
+        Field(
+            default=16 * 1024 * 1024,
+            ge=64 * 1024,
+            le=256 * 1024 * 1024,
+            description="Most data that one expression reads.",
+        ),
+    ]
+    expression_result_bytes: Annotated[
+        int,
+        Field(
+            default=4 * 1024 * 1024,
+            ge=64 * 1024,
+            le=64 * 1024 * 1024,
+            description="Largest result of one expression.",
+        ),
+    ]
+    expression_work_bytes: Annotated[
+        int,
+        Field(
+            default=64 * 1024 * 1024,
+            ge=1024 * 1024,
+            le=1024 * 1024 * 1024,
+            description="Most that one expression reads and makes while it runs: its memory, and so its time.",
+        ),
+    ]
+
+
 class NodeSettings(Settings):
     """What one step of a workflow may take."""
 

@@ -21,6 +21,7 @@ from shared.settings import (
     ApiSettings,
     DatabaseSettings,
     DoorbellSettings,
+    ExpressionSettings,
     IntakeSettings,
     LimitSettings,
     SecretSettings,
@@ -34,7 +35,14 @@ MARGIN_SECONDS = 2.0
 
 
 class Settings(
-    ApiSettings, DatabaseSettings, DoorbellSettings, IntakeSettings, LimitSettings, SecretSettings, StorageSettings
+    ApiSettings,
+    DatabaseSettings,
+    DoorbellSettings,
+    ExpressionSettings,
+    IntakeSettings,
+    LimitSettings,
+    SecretSettings,
+    StorageSettings,
 ):
     """What the intake of webhooks is told."""
 

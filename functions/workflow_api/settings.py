@@ -11,9 +11,11 @@ from shared.settings import (
     ApiSettings,
     DatabaseSettings,
     DoorbellSettings,
+    ExpressionSettings,
     GraphSettings,
     IdentitySettings,
     LimitSettings,
+    NodeSettings,
     SecretSettings,
     StorageSettings,
 )
@@ -28,6 +30,8 @@ class Settings(
     StorageSettings,
     LimitSettings,
     GraphSettings,
+    NodeSettings,
+    ExpressionSettings,
     ApiSettings,
 ):
     """Everything that this function reads from its environment."""

@@ -11,14 +11,34 @@ from shared import records
 from shared.database import database
 from shared.doorbell import doorbell
 from shared.payloads import Payloads
-from shared.settings import DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings, StorageSettings
+from shared.settings import (
+    DatabaseSettings,
+    DoorbellSettings,
+    EngineSettings,
+    ExpressionSettings,
+    GraphSettings,
+    LimitSettings,
+    NodeSettings,
+    OutboundSettings,
+    StorageSettings,
+)
 from shared.storage import storage
 from shared.telemetry import logger, observed
 from shared.workflow.drive import Driver
 from shared.workflow.run import Bounds
 
 
-class Settings(DatabaseSettings, DoorbellSettings, EngineSettings, LimitSettings, StorageSettings):
+class Settings(
+    DatabaseSettings,
+    DoorbellSettings,
+    EngineSettings,
+    ExpressionSettings,
+    GraphSettings,
+    LimitSettings,
+    NodeSettings,
+    OutboundSettings,
+    StorageSettings,
+):
     """What this function is told."""
 
 

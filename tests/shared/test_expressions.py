@@ -17,12 +17,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared import expressions
+from shared import expressions, settings
 from shared.expressions import (
     DEEPEST_VALUE,
-    LARGEST_INPUT,
-    LARGEST_RESULT,
-    LONGEST_SOURCE,
     ExpressionError,
     check,
     evaluate,
@@ -229,7 +226,7 @@ def test_a_failure_is_said_in_terms_of_the_expression(source: str, said: str) ->
         (" \n", "is empty"),
         ("1 \0", "u0000"),
         ("'\ud800'", "surrogate"),
-        ("x" * (LONGEST_SOURCE + 1), "at most 8192 characters"),
+        ("x" * 8193, "at most 8192 characters"),
     ],
 )
 def test_a_mistake_is_found_when_the_expression_is_saved(source: str, said: str) -> None:
@@ -368,19 +365,39 @@ def test_portions_do_not_show(numbers: list[int], step: int) -> None:
 
 
 def test_what_is_read_is_bounded() -> None:
-    assert "reads more than" in fails("trigger.x != []", {"trigger": {"x": [0] * (LARGEST_INPUT // 16)}}).detail
-    assert "reads more than" in fails("trigger.x != ''", {"trigger": {"x": "x" * LARGEST_INPUT}}).detail
-    many = {f"k{i}": "x" * (LARGEST_INPUT // 8) for i in range(9)}
+    most = 16 * 1024 * 1024
+    assert "reads more than" in fails("trigger.x != []", {"trigger": {"x": [0] * (most // 16)}}).detail
+    assert "reads more than" in fails("trigger.x != ''", {"trigger": {"x": "x" * most}}).detail
+    many = {f"k{i}": "x" * (most // 8) for i in range(9)}
     assert "reads more than" in fails(" || ".join(f"trigger.k{i} == '1'" for i in range(9)), {"trigger": many}).detail
     assert evaluate("trigger.k1.size() > 0 && has(trigger.k2)", {"trigger": many}) is True  # nothing of them is read
 
 
 def test_the_result_is_bounded() -> None:
-    assert "result has more than" in fails("trigger.x", {"trigger": {"x": "x" * LARGEST_RESULT}}).detail
-    assert "result has more than" in fails("trigger.x + '!'", {"trigger": {"x": "x" * LARGEST_RESULT}}).detail
+    most = 4 * 1024 * 1024
+    assert "result has more than" in fails("trigger.x", {"trigger": {"x": "x" * most}}).detail
+    assert "result has more than" in fails("trigger.x + '!'", {"trigger": {"x": "x" * most}}).detail
     context = {"trigger": {"x": ["x" * 1000] * 5000}}
     assert "result has more than" in fails("trigger.x", context).detail
     assert "result has more than" in fails("trigger.x.map(each, each + '!')", context).detail
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "source"),
+    [
+        ("CHARACTERS", 256, "trigger.x != [" + " " * 256 + "]"),
+        ("INPUT_BYTES", 64 * 1024, "trigger.x != [1]"),
+        ("RESULT_BYTES", 64 * 1024, "trigger.x"),
+        ("RESULT_BYTES", 64 * 1024, "trigger.x.map(each, each)"),
+        ("WORK_BYTES", 1024 * 1024, "trigger.x.map(each, [each, each, each, each].map(e, [e, e, e, e]))"),
+    ],
+)
+def test_each_bound_is_a_setting(monkeypatch: pytest.MonkeyPatch, name: str, least: int, source: str) -> None:
+    context = {"trigger": {"x": [0] * 5000}}
+    assert evaluate(source + " ", context) is not None  # another program, for those are kept
+    monkeypatch.setenv(f"MILLRACE_EXPRESSION_{name}", str(least))
+    settings.forget()
+    fails(source, context)
 
 
 def nested(depth: int) -> Any:

@@ -19,8 +19,6 @@ from shared import expressions
 from shared.settings import NodeSettings
 from shared.workflow.node import Json, NodeConfig, StepContext, StepError
 
-MOST_SOURCE = 8192  #: characters of one expression
-
 
 class Operand(Enum):
     """How a config field is read."""
