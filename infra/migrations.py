@@ -10,18 +10,21 @@ its name, and its text split into statements by that tool's rules. What the CLI 
 
 History rows that have no file here (another branch, the system that was adopted) are kept and listed. Each file is one
 transaction with its ledger row, under one advisory lock that the transaction holds, so that two migrators, even behind
-a transaction pooler, take turns file by file and both end well.
+a transaction pooler, take turns file by file and both end well. A file that cannot have a table's lock within seconds
+lets go of all it holds and comes again, so that nobody who uses the database waits behind it for long.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 from psycopg.rows import class_row
@@ -37,6 +40,8 @@ RE_RUNNABLE = "-- millrace: re-runnable"
 
 # A number of our own for pg_advisory_xact_lock: "millrace" in ASCII.
 _LOCK = int.from_bytes(b"millrace", "big")
+
+T = TypeVar("T")
 
 _FILE_NAME = re.compile(r"(\d{14})_([a-z0-9_]+)\.sql")
 
@@ -84,6 +89,30 @@ class MigrationFailed(errors.Invalid):
     """A migration failed; nothing of that file was kept."""
 
     slug = "migration-failed"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How to wait for a lock that others hold: briefly, for others queue behind who waits, but again and again."""
+
+    lock_seconds: float = 5.0
+    attempts: int = 20
+    longest_pause: float = 15.0
+
+    def act(self, change: Callable[[], T]) -> T:
+        """``change()``, a transaction of its own, repeated while it fails for a lock (time-out or deadlock)."""
+        for attempt in range(1, self.attempts):
+            try:
+                return change()
+            except (MigrationFailed, psycopg.Error) as error:
+                if not isinstance(error.__cause__ or error, _LOCKED):
+                    raise
+                pause = min(self.longest_pause, 0.25 * 2**attempt)
+                time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  (no secret depends on it)
+        return change()
+
+
+_LOCKED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
 class State(StrEnum):
@@ -178,7 +207,13 @@ def read(directory: Path = DIRECTORY) -> list[Migration]:
     return list(found.values())
 
 
-def up(url: str, progress: Callable[[Applied], None] | None = None, *, directory: Path = DIRECTORY) -> list[Applied]:
+def up(
+    url: str,
+    progress: Callable[[Applied], None] | None = None,
+    *,
+    directory: Path = DIRECTORY,
+    patience: Patience = Patience(),
+) -> list[Applied]:
     """Apply what is pending, oldest first, and return it; ``progress`` hears of each file as it is done.
 
     Raises :class:`MigrationRefused` before anything is applied, or :class:`MigrationFailed` with file and line; the
@@ -191,15 +226,21 @@ def up(url: str, progress: Callable[[Applied], None] | None = None, *, directory
             _lock(connection)
             connection.execute(_PREPARE)
             _adopt(connection, migrations)
-        while True:
-            started = time.monotonic()
+
+        def apply_next() -> Migration | None:
             with connection.transaction():
                 _lock(connection)
                 # Read again under the lock: another migrator may have been here since the last file.
                 migration = _next(migrations, _history(connection))
-                if migration is None:
-                    return done
-                _apply(connection, migration)
+                if migration is not None:
+                    _apply(connection, migration, patience)
+                return migration
+
+        while True:
+            started = time.monotonic()
+            migration = patience.act(apply_next)
+            if migration is None:
+                return done
             done.append(Applied(migration.version, migration.name, time.monotonic() - started))
             if progress is not None:
                 progress(done[-1])
@@ -341,9 +382,9 @@ def _next(migrations: list[Migration], history: list[_Recorded]) -> Migration | 
     return next((migration for migration in migrations if states[migration.version] is State.PENDING), None)
 
 
-def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+def _apply(connection: psycopg.Connection, migration: Migration, patience: Patience) -> None:
     # Do not queue behind a long transaction while everyone else queues behind us.
-    connection.execute("set local lock_timeout = '30s'")
+    connection.execute("select set_config('lock_timeout', %s, true)", (f"{patience.lock_seconds * 1000:.0f}ms",))
     for line, statement in _located(migration.text):
         try:
             connection.execute(statement.encode())

@@ -296,6 +296,42 @@ def test_a_migrator_that_dies_halfway_leaves_nothing(blank: TestDatabase, three:
     assert blank.owner.execute("select to_regclass('two') as two").fetchone() == {"two": None}
 
 
+def test_a_file_that_cannot_have_a_lock_lets_go_of_everything_and_comes_again(
+    blank: TestDatabase, three: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("20270104000000_four", "create table fourth (id int);\nalter table busy add column more int;")
+    blank.owner.execute("create table busy (id int)")
+    holder = blank.connect("postgres")
+    holder.execute("begin")
+    holder.execute("select from busy")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        # Between two tries it holds nothing: others may do what they like.
+        assert blank.owner.execute("select to_regclass('fourth') as made").fetchone() == {"made": None}
+        holder.execute("commit")
+
+    monkeypatch.setattr(migrations.time, "sleep", pause)
+    patience = migrations.Patience(lock_seconds=0.01, attempts=3)
+    assert names(migrations.up(blank.url(), directory=three, patience=patience)) == ["one", "two", "three", "four"]
+    assert len(pauses) == 1
+
+
+def test_a_lock_that_is_never_let_go_is_named_and_nothing_of_the_file_is_kept(
+    blank: TestDatabase, three: Path, write: Write
+) -> None:
+    write("20270104000000_four", "create table fourth (id int);\nalter table busy add column more int;")
+    blank.owner.execute("create table busy (id int)")
+    holder = blank.connect("postgres")
+    patience = migrations.Patience(lock_seconds=0.01, attempts=2, longest_pause=0.01)
+    with holder.transaction():
+        holder.execute("select from busy")
+        with pytest.raises(MigrationFailed, match=r"four\.sql:2: canceling statement due to lock timeout"):
+            migrations.up(blank.url(), directory=three, patience=patience)
+    assert blank.owner.execute("select to_regclass('fourth') as made").fetchone() == {"made": None}
+
+
 def test_two_migrators_at_once_take_turns_and_apply_each_file_once(blank: TestDatabase, three: Path) -> None:
     gate = blank.connect("postgres")
     done: dict[int, list[str]] = {}
