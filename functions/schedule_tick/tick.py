@@ -1,4 +1,4 @@
-"""One tick: one statement finds what is due, one more fires the schedules among it.
+"""One tick: one statement finds what is due, one more fires the schedules among it, and the last says that it ended.
 
 Any number of ticks may run at the same time. A schedule that one of them fires is passed over by the others, and the
 key of its occurrence is the last word; a bell that is rung twice wakes one worker.
@@ -17,7 +17,7 @@ from uuid import UUID
 from shared import statements
 from shared.database import Database
 from shared.doorbell import RUNS, Doorbell
-from shared.telemetry import Attribute, logger
+from shared.telemetry import Attribute, duration, logger
 from shared.workflow.schedule import Plan, Schedule, plan, unreadable
 
 SWEEP_SECONDS = 3600.0
@@ -32,6 +32,7 @@ class Done:
     started: int = 0
     skipped: int = 0
     failed: int = 0
+    stored: int = 0  #: runs started by objects in Supabase Storage
 
 
 class Tick:
@@ -65,6 +66,8 @@ class Tick:
         done = Done()
         found = self._look()
         self._ring(found, done)
+        if any(row["what"] == "stored" for row in found):
+            self._drain(until, done)
         schedules = [row["schedule"] for row in found if row["what"] == "schedule"]
         while schedules:
             self._fire(schedules, done)
@@ -74,6 +77,7 @@ class Tick:
         if self._swept_at is None or self._clock() - self._swept_at >= SWEEP_SECONDS:
             self._database.call(self._statements["sweep"])
             self._swept_at = self._clock()
+        self._ended()
         return done
 
     def _look(self) -> list[dict[str, Any]]:
@@ -90,6 +94,26 @@ class Tick:
                 done.jobs += 1
         for (queue, delay), ids in bells.items():
             self._bell.ring(queue, ids, delay)
+
+    def _drain(self, until: float, done: Done) -> None:
+        """Start what waits for stored objects, a batch after the other while there is time."""
+        while True:
+            rows = self._database.call(self._statements["drain"], {"limit": self._limit})
+            started = [str(row["execution_id"]) for row in rows if row["execution_id"] is not None]
+            if started:
+                self._bell.ring(RUNS, started)
+            done.stored += len(started)
+            for row in rows:
+                if row["failure"] is not None:
+                    logger.error("stored object, event %s: %s", row["event_id"], row["failure"])
+            if not any(row["again"] for row in rows) or self._clock() >= until:
+                return
+
+    def _ended(self) -> None:
+        """The last word of every tick that went well: by its absence the alarm and the doctor know."""
+        [row] = self._database.call(self._statements["ticked"])
+        if row["seconds"] is not None:
+            duration("TickInterval", row["seconds"] * 1000)
 
     def _fire(self, rows: list[dict[str, Any]], done: Done) -> None:
         plans = [asdict(_plan(row)) for row in rows]

@@ -7,7 +7,10 @@ select 'job', j.id, j.kind, 0, null
 from millrace.due_jobs(%(limit)s, %(grace)s) j
 union all
 select 'schedule', s.id, null, 0, to_jsonb(s)
-from millrace.due_schedules(%(limit)s) s;
+from millrace.due_schedules(%(limit)s) s
+union all
+select 'stored', null, null, 0, null
+where millrace.storage_events_wait();
 
 -- name: fire
 -- Fire schedules as planned; what is not due any more is passed over.
@@ -16,4 +19,13 @@ from millrace.fire_schedules(%(plans)s);
 
 -- name: sweep
 -- Forget what the intake need not remember any longer.
-select millrace.sweep_intake();
+select millrace.sweep_intake(), millrace.sweep_storage_events();
+
+-- name: drain
+-- Start what waits for objects that Supabase Storage keeps.
+select event_id, execution_id, failure, again
+from millrace.drain_storage_events(%(limit)s);
+
+-- name: ticked
+-- Write down that a tick ended; how many seconds after the one before.
+select millrace.record_tick() as seconds;

@@ -8,6 +8,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from shared import statements
 from shared.database import Database
 from shared.doorbell import RecordingDoorbell
 from shared.errors import BadRequest, Unavailable
+from shared.payloads import resolve
+from shared.storage import DirectoryStorage
 from tests.cluster import TestDatabase, User
 from tests.intake import Context, event, make_workflow
 
@@ -268,7 +271,7 @@ def test_unattended_runs_and_jobs_are_rung_for(mill: Mill) -> None:
     assert str(fresh) not in {id_ for _, id_, _ in mill.bell.rung}
 
 
-def test_a_quiet_tick_is_one_statement(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_tick_looks_once_and_says_that_it_ended(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     call = Database.call
 
@@ -281,11 +284,19 @@ def test_a_quiet_tick_is_one_statement(mill: Mill, monkeypatch: pytest.MonkeyPat
     tick.run(30)  # the first one also sweeps
     called.clear()
     tick.run(30)
-    assert called == [statements.load("schedule_tick")["due"]]
+    assert called == [statements.load("schedule_tick")[name] for name in ("due", "ticked")]
     called.clear()
     mill.schedule()
     tick.run(30)
-    assert len(called) == 2
+    assert len(called) == 3  # and fires, however many are due
+
+
+def test_an_input_that_looks_like_a_reference_is_told_from_one(mill: Mill, tmp_path: Path) -> None:
+    forged = {"$payload": {"sha256": "0" * 64}}
+    mill.schedule(input=forged)
+    mill.tick()
+    [run] = mill.runs()
+    assert resolve(DirectoryStorage(tmp_path), mill.user.id, run["trigger_data"]["payload"]) == forged
 
 
 def test_the_sweep_forgets_only_what_is_old(mill: Mill) -> None:

@@ -1,0 +1,1 @@
+"""Provisioning: what a Supabase project needs beside the migrations: buckets, passwords, the storage trigger."""
