@@ -50,7 +50,9 @@ Json = Any  #: what ``json.loads`` gives
 NAMES = ("trigger", "nodes", "variables", "execution")
 ITEM_NAMES = ("item", "index", "accumulator")
 
-DEEPEST_VALUE = strict_json.MAX_DEPTH  #: lists and maps inside each other: nothing deeper ever comes in
+DEEPEST_VALUE = (
+    strict_json.MAX_DEPTH + 16
+)  #: lists and maps inside each other: as deep as may come in, in ours
 
 _PORTIONS_WORK = 4  #: times the work of one, by all portions of a list together: their memory is given back in between
 
@@ -126,7 +128,7 @@ def evaluate(source: str, context: Mapping[str, Json]) -> Json:
     if total > bounds.expression_input_bytes:
         raise _reads_too_much(bounds.expression_input_bytes)
     if isinstance(program.tree, Name) and program.tree.name in data:
-        return _as_it_is(data[program.tree.name], extents[program.tree.name])
+        return data[program.tree.name]  # as it is, looked at already; nothing is made of it
     if program.portioned is not None and extents.get(program.portioned, _SCALAR_EXTENT).length > _PORTION:
         return _in_portions(program, data, extents)
     if program.grows or program.references * largest > _NO_METER:
@@ -135,14 +137,6 @@ def evaluate(source: str, context: Mapping[str, Json]) -> Json:
     if value is None or type(value) is bool or type(value) is int:
         return value
     return _Export().value(value)
-
-
-def _as_it_is(value: Json, extent: Extent) -> Json:
-    """A path's value, which has been looked at already."""
-    largest = ExpressionSettings.load().expression_result_bytes
-    if extent.size > largest:
-        raise _result_too_large(largest)
-    return value
 
 
 def _run(program: _Program, data: dict[str, Json]) -> Any:
@@ -315,10 +309,6 @@ def _reads_too_much(most: int) -> ExpressionError:
     return ExpressionError(f"The expression reads more than {most} bytes.", remedy="Read less, or in steps.")
 
 
-def _result_too_large(most: int) -> ExpressionError:
-    return ExpressionError(f"The result has more than {most} bytes.", remedy="Make it in steps.")
-
-
 class _Export:
     """Results as JSON that Postgres can hold, all of them together within the largest result."""
 
@@ -357,7 +347,7 @@ class _Export:
     def _take(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise _result_too_large(self._most)
+            raise ExpressionError(f"The result has more than {self._most} bytes.", remedy="Make it in steps.")
 
 
 def _key(key: Any) -> str:

@@ -46,12 +46,17 @@ def externalise(storage: Storage, owner: uuid.UUID, value: Any, limit: int, *, l
     return value
 
 
+def is_reference(value: Any) -> bool:
+    """Whether :func:`resolve` would take ``value`` for what :func:`externalise` gave."""
+    return isinstance(value, dict) and value.keys() == {MARK} and isinstance(value[MARK], dict)
+
+
 def resolve(storage: Storage, owner: uuid.UUID, value: Any) -> Any:
     """What :func:`externalise` was given.
 
     Raises :class:`NotFound` when it is gone or not this owner's, :class:`Unavailable` when it is not what was kept.
     """
-    if not isinstance(value, dict) or value.keys() != {MARK} or not isinstance(value[MARK], dict):
+    if not is_reference(value):
         return value
     if value[MARK].keys() == {"value"}:
         return value[MARK]["value"]

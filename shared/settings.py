@@ -247,7 +247,7 @@ class ExpressionSettings(Settings):
             default=4 * 1024 * 1024,
             ge=64 * 1024,
             le=64 * 1024 * 1024,
-            description="Largest result of one expression.",
+            description="Largest result that one expression makes; a value that is there already may be larger.",
         ),
     ]
     expression_work_bytes: Annotated[
@@ -315,7 +315,12 @@ class EngineSettings(Settings):
     ]
     step_output_bytes: Annotated[
         int,
-        Field(default=1024 * 1024, ge=1024, le=16 * 1024 * 1024, description="Largest output of one step, as JSON."),
+        Field(
+            default=2 * 1024 * 1024,
+            ge=1024,
+            le=16 * 1024 * 1024,
+            description="Largest output of one step, as JSON. A trigger hands on a whole request body.",
+        ),
     ]
     run_context_bytes: Annotated[
         int,

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from functions.webhook_intake.payload import Payload
+from functions.webhook_intake.payload import Keeper, Payload
 from functions.webhook_intake.request import Request
 from functions.webhook_intake.subscription import Subscription
 from shared import strict_json
+from shared.payloads import MARK, is_reference
 
 #: Where each scheme's senders put the id that stays the same when they send again.
 ID_HEADERS = {
@@ -39,7 +40,16 @@ class Delivery:
     delivery_id: str | None
     payload: Payload
     marks: Mapping[str, Any]  #: the run's trigger data without the payload
-    trigger: str  #: the run's trigger data, as JSON text
+    text: str  #: the same as JSON
+
+    def trigger(self, keep: Keeper) -> str:
+        """The run's trigger data as JSON text: a large payload by reference, one that looks so wrapped."""
+        body = self.payload.text
+        if (reference := keep(body.encode(), "application/json")) is not None:
+            body = _dump(reference)
+        elif is_reference(self.payload.value):
+            body = f'{{"{MARK}":{{"value":{body}}}}}'
+        return f'{self.text[:-1]},"payload":{body}}}'
 
 
 def delivery_id(subscription: Subscription, headers: Mapping[str, str], payload: Any) -> str | None:
@@ -72,7 +82,7 @@ def deliver(request: Request, subscription: Subscription, payload: Payload, now:
     text = _dump(marks)
     if "\\u0000" in text or "\\ud" in text:
         strict_json.check(marks)
-    return Delivery(id_, payload, marks, f'{text[:-1]},"payload":{payload.text}}}')
+    return Delivery(id_, payload, marks, text)
 
 
 _dump = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

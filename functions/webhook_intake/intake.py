@@ -203,7 +203,7 @@ class Intake:
             "subscription": subscription.id,
             "revision": subscription.revision,
             "delivery_id": delivery.delivery_id,
-            "trigger": delivery.trigger,
+            "trigger": delivery.trigger(self._keep(subscription)),
             "wait": wait,
             "waiters": self._limits.waiters,
             "bound": self._limits.refusals_per_minute,

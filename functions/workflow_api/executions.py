@@ -6,6 +6,7 @@ Whatever makes a run ready rings its bell afterwards. A lost bell costs time onl
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -37,13 +38,15 @@ SQL = statements.load("workflow_api")
 TAIL_SECONDS = 25.0
 
 
-def start_run(caller: Caller, bell: Doorbell, workflow_id: UUID, new: RunInput, key: str | None) -> ExecutionSummary:
-    """A new run, or the one that the same idempotency ``key`` started before."""
+def start_run(
+    caller: Caller, bell: Doorbell, keep: Callable[[Any], Any], workflow_id: UUID, new: RunInput, key: str | None
+) -> ExecutionSummary:
+    """A new run, or the one that the same idempotency ``key`` started before. ``keep`` gives what a row holds."""
     [row] = caller.call(
         SQL["run_workflow"],
         {
             "workflow": workflow_id,
-            "trigger": {"trigger_type": "manual", "payload": new.payload},
+            "trigger": {"trigger_type": "manual", "payload": keep(new.payload)},
             "key": _request(key),
         },
     )

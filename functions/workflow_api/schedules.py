@@ -9,6 +9,7 @@ from uuid import UUID
 from functions.workflow_api.listing import below, only
 from shared import statements
 from shared.cron import CronError, next_fire
+from shared.database import dump_json
 from shared.errors import Invalid
 from shared.ids import uuid7
 from shared.models.api import Page, page_of, read_cursor
@@ -37,8 +38,9 @@ def list_schedules(caller: Caller, workflow_id: UUID, cursor: str | None, limit:
     return page_of(ScheduleOutput, below(rows, "id", "workflow"), limit, "id")
 
 
-def create_schedule(caller: Caller, workflow_id: UUID, new: ScheduleInput) -> ScheduleDetail:
-    """A new schedule, which fires first at its first instant from now on."""
+def create_schedule(caller: Caller, workflow_id: UUID, new: ScheduleInput, *, input_bytes: int) -> ScheduleDetail:
+    """A new schedule, which fires first at its first instant from now on. Its input has at most ``input_bytes``."""
+    _check_input(new.input, input_bytes)
     [first] = fires(new.cron_expression, new.timezone, 1)
     fields = {**new.model_dump(mode="json"), "next_run_at": first.isoformat()}
     [row] = caller.call(SQL["create_schedule"], {"id": uuid7(), "workflow": workflow_id, "new": fields})
@@ -50,8 +52,9 @@ def read_schedule(caller: Caller, id_: UUID) -> ScheduleDetail:
     return _detail(_row(caller, id_))
 
 
-def update_schedule(caller: Caller, id_: UUID, patch: SchedulePatch) -> ScheduleDetail:
+def update_schedule(caller: Caller, id_: UUID, patch: SchedulePatch, *, input_bytes: int) -> ScheduleDetail:
     """The schedule with its changes. Another time, or waking it, makes it fire from now on: what was missed is past."""
+    _check_input(patch.input, input_bytes)
     changes = patch.changes()
     if _TIMING & changes.keys():
         row = {**_row(caller, id_), **changes}
@@ -93,6 +96,14 @@ def fires(expression: str, timezone: str, count: int, after: datetime | None = N
                 error.detail, remedy=error.remedy, errors=[{"path": field, "message": error.detail}]
             ) from None
     return found
+
+
+def _check_input(value: Any, largest: int) -> None:
+    """Every run that the schedule starts holds it."""
+    if (size := len(dump_json(value))) > largest:
+        said = f"has {size} bytes as JSON; a schedule's may have {largest}"
+        remedy = "Store it as an object first (POST /api/v1/storage/upload) and give its address."
+        raise Invalid("The input is too large.", remedy=remedy, errors=[{"path": "input", "message": said}])
 
 
 def _row(caller: Caller, id_: UUID) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from fastapi import Request
 
 from functions.workflow_api.subscriptions import Seal
+from shared.database import dump_json
+from shared.payloads import Payloads
 from shared.settings import (
     ApiSettings,
     DatabaseSettings,
@@ -19,6 +23,7 @@ from shared.settings import (
     SecretSettings,
     StorageSettings,
 )
+from shared.storage import storage
 from shared.tenant import Tenant
 
 
@@ -45,6 +50,18 @@ def deployed() -> frozenset[str]:
 def base_url(request: Request) -> str:
     """The address that others reach this installation at."""
     return Settings.load().public_url or str(request.base_url).rstrip("/")
+
+
+def input_bytes() -> int:
+    """How large a value may be that is copied into many rows."""
+    return Settings.load().payload_inline_bytes
+
+
+def keep_for(caller: Tenant) -> Callable[[Any], Any]:
+    """Gives what a row of ``caller``'s holds for a value: itself, or a reference to where it is kept."""
+    settings = Settings.load()
+    kept = Payloads(storage, inline_bytes=settings.payload_inline_bytes, largest_bytes=settings.payload_limit_bytes)
+    return lambda value: kept.keep(caller.user_id, value, len(dump_json(value)))
 
 
 def seal_for(caller: Tenant) -> Seal:

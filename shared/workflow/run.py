@@ -45,7 +45,7 @@ class Bounds:
     parallel: int = 8  #: effects of one run under way at once
     step_seconds: float = 60.0  #: an attempt's time where the node does not say
     job_seconds: float = 3600.0  #: a job's time where the node does not say
-    output_bytes: int = 1024 * 1024  #: of one step's output as JSON
+    output_bytes: int = 2 * 1024 * 1024  #: of one step's output as JSON
     context_bytes: int = 4 * 1024 * 1024  #: of all outputs of a run together
     attempts_logged: int = 100
 
@@ -124,8 +124,11 @@ class Run:
         self._announced: set[str] = set()  #: at-most-once steps whose start the last checkpoint recorded
         self._mail: list[dict[str, Any]] = []  #: signals that no step has waited for yet
         self._context_bytes = sum(len(dump_json([step["output"], step["variables"]])) for step in steps)
+        trigger = claim["trigger_data"]
+        if isinstance(trigger, dict) and "payload" in trigger:
+            trigger = {**trigger, "payload": payloads.resolve(self.owner, trigger["payload"])}
         self._names: dict[str, Json] = {
-            "trigger": claim["trigger_data"],
+            "trigger": trigger,
             "nodes": self.state.nodes,
             "variables": self.state.variables,
             "execution": {

@@ -504,7 +504,12 @@ begin
                             'cron_expression', v_schedule.cron_expression,
                             'timezone', v_schedule.timezone,
                             'timestamp', v_occurrence.fire_at,
-                            'payload', v_schedule.input
+                            'payload', case
+                                -- the user's own, though it looks like a reference to a stored value
+                                when v_schedule.input ? '$payload' then
+                                    jsonb_build_object('$payload', jsonb_build_object('value', v_schedule.input))
+                                else v_schedule.input
+                            end
                         )
                     );
                     v_last := v_occurrence.fire_at;

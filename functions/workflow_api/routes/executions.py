@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 
 from functions.workflow_api import executions, payloads
 from functions.workflow_api.routes import IdempotencyKey, PageCursor, PageLimit, RunReader, RunWriter
+from functions.workflow_api.settings import keep_for
 from shared.doorbell import doorbell
 from shared.models.api import Page
 from shared.models.execution import (
@@ -53,7 +54,9 @@ def start_run(
     idempotency_key: IdempotencyKey = None,
 ) -> ExecutionSummary:
     """Starts a run of the workflow's present version. The answer comes at once; `Location` is where to look."""
-    started = executions.start_run(caller, doorbell(), workflow_id, new or RunInput(), idempotency_key)
+    started = executions.start_run(
+        caller, doorbell(), keep_for(caller), workflow_id, new or RunInput(), idempotency_key
+    )
     response.headers["location"] = f"/api/v1/workflows/executions/{started.id}"
     return started
 

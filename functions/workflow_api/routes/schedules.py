@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from functions.workflow_api import schedules
 from functions.workflow_api.routes import PageCursor, PageLimit, Reader, Writer
+from functions.workflow_api.settings import input_bytes
 from shared.models.api import Page
 from shared.models.schedule import (
     OccurrenceOutput,
@@ -40,7 +41,7 @@ def list_schedules(
 @router.post("/{workflow_id}/schedules", status_code=201, summary="Create a schedule", responses=problems(404))
 def create_schedule(caller: Writer, workflow_id: UUID, new: ScheduleInput, response: Response) -> ScheduleDetail:
     """A new schedule, from now on."""
-    made = schedules.create_schedule(caller, workflow_id, new)
+    made = schedules.create_schedule(caller, workflow_id, new, input_bytes=input_bytes())
     response.headers["location"] = f"/api/v1/workflows/schedules/{made.id}"
     return made
 
@@ -54,7 +55,7 @@ def read_schedule(caller: Reader, schedule_id: UUID) -> ScheduleDetail:
 @router.patch("/schedules/{schedule_id}", summary="Change a schedule", responses=problems(404))
 def update_schedule(caller: Writer, schedule_id: UUID, patch: SchedulePatch) -> ScheduleDetail:
     """Only the fields that are sent change. After another time, or on waking, it fires from now on."""
-    return schedules.update_schedule(caller, schedule_id, patch)
+    return schedules.update_schedule(caller, schedule_id, patch, input_bytes=input_bytes())
 
 
 @router.delete("/schedules/{schedule_id}", status_code=204, summary="Delete a schedule", responses=problems(404))

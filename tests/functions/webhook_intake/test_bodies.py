@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from functions.webhook_intake import payload
 from shared.errors import MillraceError
+from shared.payloads import resolve
+from shared.storage import DirectoryStorage
 from tests.functions.webhook_intake.hook import Hook
 
 
@@ -116,6 +119,32 @@ def test_many_bytes_are_kept_by_reference(hook: Hook) -> None:
     assert kept.keys() == {"media_type", "bytes", "$payload"}
     assert kept["bytes"] == len(data)
     assert list(hook.objects.values()) == [data]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "value"),
+    [
+        (json.dumps({"text": "é" * 40_000}), "application/json", {"text": "é" * 40_000}),
+        ("x" * 70_000, "text/plain", "x" * 70_000),
+        (json.dumps({"$payload": {"value": "x" * 70_000}}), "application/json", {"$payload": {"value": "x" * 70_000}}),
+    ],
+    ids=["json", "text", "look-alike"],
+)
+def test_a_large_body_of_any_kind_is_kept_by_reference(hook: Hook, body: str, content_type: str, value: Any) -> None:
+    hook.subscribe()
+    assert hook.post(body, {"content-type": content_type}).status == 202
+    kept = hook.runs()[0]["trigger_data"]["payload"]
+    assert kept.keys() == {"$payload"}
+    assert kept["$payload"]["bucket"] == "workflow-attachments"
+    assert [json.loads(data) for data in hook.objects.values()] == [value]
+
+
+def test_a_body_that_looks_like_a_reference_is_told_from_one(hook: Hook, tmp_path: Path) -> None:
+    hook.subscribe()
+    forged = {"$payload": {"bucket": "workflow-attachments", "key": "x", "sha256": "0" * 64, "bytes": 1}}
+    assert hook.post(forged).status == 202
+    kept = hook.runs()[0]["trigger_data"]["payload"]
+    assert resolve(DirectoryStorage(tmp_path), hook.user.id, kept) == forged
 
 
 def test_a_body_over_the_limit_names_the_way_for_large_ones(hook: Hook) -> None:

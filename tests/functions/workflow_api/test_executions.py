@@ -52,6 +52,24 @@ def start(api: Gateway) -> Callable[..., dict[str, Any]]:
     return started
 
 
+SIZE = {"name": "n", "value": "{{ size(trigger.payload) }}"}
+LOOK_ALIKE = {"$payload": {"sha256": "0" * 64, "bytes": 1}}
+
+
+@pytest.mark.parametrize(
+    "payload", ["x" * 70_000, "x" * 1_000_000, [0] * 340_000, LOOK_ALIKE], ids=lambda p: str(p)[:9]
+)
+def test_whatever_payload_is_accepted_is_what_the_run_sees(
+    api: Gateway, start: Callable[..., dict[str, Any]], work: Callable[[], None], payload: Any
+) -> None:
+    graph_config = graph({"node_id": "same", "node_type": "set_variable", "config": SIZE})
+    run = start(graph_config, {"payload": payload})
+    work()
+    shown = api.get(f"{RUNS}/{run['id']}").json
+    assert (shown["status"], shown["output"]) == ("completed", {"n": len(payload)}), shown["error"]
+    assert shown["trigger_data"]["payload"].keys() == {"$payload"}
+
+
 def test_a_run_is_accepted_with_its_address_and_its_bell_is_rung(
     api: Gateway, workflow: dict[str, Any], bells: Bells, work: Callable[[], None]
 ) -> None:

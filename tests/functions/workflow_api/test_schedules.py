@@ -44,6 +44,16 @@ def test_a_schedule_that_cannot_fire_is_refused_with_the_field(api: Gateway, wor
     assert api.get(here).json["items"] == []
 
 
+def test_an_input_that_every_run_would_have_to_carry_is_bounded(api: Gateway, workflow: dict[str, Any]) -> None:
+    here = f"{WORKFLOWS}/{workflow['id']}/schedules"
+    large = {"text": "x" * 70_000}
+    refused = api.post(here, {"cron_expression": "@daily", "input": large})
+    assert (refused.problem["status"], refused.paths) == (422, ["input"])
+    made = api.post(here, {"cron_expression": "@daily", "input": {"text": "x"}})
+    assert api.patch(made.headers["location"], {"input": large}).paths == ["input"]
+    assert api.get(made.headers["location"]).json["input"] == {"text": "x"}
+
+
 def test_a_preview_shows_both_changes_of_the_clock_and_saves_nothing(api: Gateway) -> None:
     shown = api.post(f"{SCHEDULES}/preview", {"cron_expression": "30 2 * * *", "timezone": "Europe/Berlin", "count": 3})
     assert shown.status == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shared.payloads import externalise
 from shared.storage import DirectoryStorage
 from shared.workflow.node import StepContext
 from tests.workflow.engine.harness import ACTS, CALLS, Engine, chain, probe
@@ -147,3 +148,28 @@ def test_an_output_that_looks_like_a_reference_is_not_followed(engine: Engine, t
     engine.drive(run)
     assert engine.execution(run)["status"] == "completed"
     assert [step["output"] for step in engine.steps(run)][2] is True
+
+
+def test_expressions_read_a_trigger_s_payload_that_its_row_only_refers_to(engine: Engine, tmp_path: Path) -> None:
+    engine.storage = DirectoryStorage(tmp_path, "s" * 32)
+    kept = externalise(engine.storage, engine.user.id, {"ref": "main", "text": "x" * 1000}, 100)
+    condition = {"node_id": "big", "node_type": "condition", "config": {"condition": "trigger.payload.ref == 'main'"}}
+    config = {"name": "n", "value": "{{ size(trigger.payload.text) }}"}
+    graph = chain(condition, {"node_id": "set", "node_type": "set_variable", "config": config})
+    graph["edges"][1]["branch"] = "true"
+    run = engine.start(graph, {"trigger_type": "webhook", "payload": kept})
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "completed"
+    assert engine.execution(run)["output"] == {"n": 1000}
+    assert engine.execution(run)["trigger_data"]["payload"] == kept  # the run stays light
+
+
+def test_a_run_whose_payload_is_gone_fails_and_says_so(engine: Engine, tmp_path: Path) -> None:
+    engine.storage = DirectoryStorage(tmp_path, "s" * 32)
+    kept = externalise(engine.storage, engine.user.id, "x" * 1000, 100)
+    engine.storage.delete(kept["$payload"]["bucket"], kept["$payload"]["key"])
+    run = engine.start(chain(probe("a")), {"payload": kept})
+    engine.drive(run)
+    assert engine.execution(run)["status"] == "failed"
+    assert engine.execution(run)["error"]["kind"] == "values_gone"
+    assert CALLS == []
