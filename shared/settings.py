@@ -386,7 +386,7 @@ class IntakeSettings(Settings):
 
 
 class TickSettings(Settings):
-    """How often what was forgotten is looked for."""
+    """How often what was forgotten is looked for, and how long what is past is kept."""
 
     tick_seconds: Annotated[
         float,
@@ -399,4 +399,14 @@ class TickSettings(Settings):
     bell_seconds: Annotated[
         float,
         Field(default=5.0, ge=0.1, le=300, description="How long a bell may be under way before it is rung again."),
+    ]
+    delivery_days: Annotated[
+        int,
+        Field(default=30, ge=1, le=3650, description="How long the ledger of webhook deliveries goes back, in days."),
+    ]
+    run_days: Annotated[
+        int,
+        Field(
+            default=0, ge=0, le=3650, description="Days after which ended runs are deleted, with all they left; 0: never."
+        ),
     ]

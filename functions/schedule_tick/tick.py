@@ -21,6 +21,8 @@ from shared.telemetry import Attribute, duration, logger
 from shared.workflow.schedule import Plan, Schedule, plan, unreadable
 
 SWEEP_SECONDS = 3600.0
+#: Rows of one kind that one tick deletes; while there are more, the next tick goes on.
+SWEEP_ROWS = 2000
 
 
 @dataclass(slots=True)
@@ -39,7 +41,8 @@ class Tick:
     """Everything one process needs to tick.
 
     ``horizon`` is how many seconds ahead waits without a bell are rung for, at least the time between two ticks;
-    ``grace`` how long a bell may be under way before it is rung again.
+    ``grace`` how long a bell may be under way before it is rung again. Deliveries and ended runs are kept for
+    ``delivery_days`` and ``run_days``, these for ever when that is 0.
     """
 
     def __init__(
@@ -50,12 +53,15 @@ class Tick:
         horizon: float,
         grace: float,
         limit: int,
+        delivery_days: int = 30,
+        run_days: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._bell = bell
         self._looking = {"limit": limit, "grace": grace, "horizon": horizon}
         self._limit = limit
+        self._keeping = {"delivery_days": delivery_days, "run_days": run_days, "limit": SWEEP_ROWS}
         self._clock = clock
         self._swept_at: float | None = None
         self._statements = statements.load("schedule_tick")
@@ -75,8 +81,9 @@ class Tick:
                 break
             schedules = [row["schedule"] for row in self._look() if row["what"] == "schedule"]
         if self._swept_at is None or self._clock() - self._swept_at >= SWEEP_SECONDS:
-            self._database.call(self._statements["sweep"])
-            self._swept_at = self._clock()
+            [swept] = self._database.call(self._statements["sweep"], self._keeping)
+            if max(swept["deliveries"], swept["runs"]) < SWEEP_ROWS:
+                self._swept_at = self._clock()
         self._ended()
         return done
 

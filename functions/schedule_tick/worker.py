@@ -31,6 +31,8 @@ def tick() -> Tick:
         horizon=settings.tick_seconds,
         grace=settings.bell_seconds,
         limit=settings.tick_limit,
+        delivery_days=settings.delivery_days,
+        run_days=settings.run_days,
     )
 
 

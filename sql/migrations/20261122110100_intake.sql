@@ -660,6 +660,68 @@ as $$
     where d.received_at < (select millrace.now() - interval '30 days');
 $$;
 
+-- The least id that millrace.uuid7() makes at this time: what is older has a smaller one, and needs no index of its own.
+create function millrace.uuid7_floor(p_at timestamptz)
+returns uuid
+language sql
+immutable
+set search_path = ''
+as $$
+    select (lpad(to_hex((extract(epoch from p_at) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid
+$$;
+
+-- Delete up to p_limit deliveries older than p_days days from the ledger; how many it were.
+create function millrace.sweep_deliveries(p_days integer, p_limit integer)
+returns integer
+language sql
+security definer
+set search_path = ''
+as $$
+    with old as (
+        select d.id
+        from public.webhookdelivery d
+        where d.id < (select millrace.uuid7_floor(millrace.now() - make_interval(days => p_days)))
+            and d.received_at < (select millrace.now() - make_interval(days => p_days))
+        order by d.id
+        limit p_limit
+    ),
+    gone as (
+        delete from public.webhookdelivery d
+        using old
+        where d.id = old.id
+        returning 1
+    )
+    select count(*)::integer from gone
+$$;
+
+-- Delete up to p_limit runs that ended more than p_days days ago, with their steps, logs and jobs; how many it were. With
+-- p_days 0 runs are kept. Runs from before this system have ids without time, and are kept too.
+create function millrace.sweep_runs(p_days integer, p_limit integer)
+returns integer
+language sql
+security definer
+set search_path = ''
+as $$
+    with old as (
+        select e.id
+        from public.workflowexecution e
+        where p_days > 0
+            and e.id < (select millrace.uuid7_floor(millrace.now() - make_interval(days => p_days)))
+            and e.status in ('completed', 'failed', 'cancelled', 'timed_out')
+            and e.completed_at < (select (millrace.now() - make_interval(days => p_days)) at time zone 'utc')
+        order by e.id
+        limit p_limit
+        for update skip locked
+    ),
+    gone as (
+        delete from public.workflowexecution e
+        using old
+        where e.id = old.id
+        returning 1
+    )
+    select count(*)::integer from gone
+$$;
+
 
 -- Grants: the intake's faces may call these and nothing beneath them. ----------------------------------------------------
 
@@ -686,3 +748,7 @@ grant execute on function millrace.fire_schedules(jsonb) to millrace_engine;
 grant execute on function millrace.start_for_objects(jsonb) to millrace_engine;
 
 grant execute on function millrace.sweep_intake() to millrace_engine;
+
+grant execute on function millrace.sweep_deliveries(integer, integer) to millrace_engine;
+
+grant execute on function millrace.sweep_runs(integer, integer) to millrace_engine;

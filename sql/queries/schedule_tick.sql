@@ -18,8 +18,12 @@ select *
 from millrace.fire_schedules(%(plans)s);
 
 -- name: sweep
--- Forget what the intake need not remember any longer.
-select millrace.sweep_intake(), millrace.sweep_storage_events();
+-- Forget what need not be remembered any longer; how much of what is many, each up to a limit.
+select
+    millrace.sweep_intake(),
+    millrace.sweep_storage_events(),
+    millrace.sweep_deliveries(%(delivery_days)s, %(limit)s) as deliveries,
+    millrace.sweep_runs(%(run_days)s, %(limit)s) as runs;
 
 -- name: drain
 -- Start what waits for objects that Supabase Storage keeps.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -314,6 +315,57 @@ def test_the_sweep_forgets_only_what_is_old(mill: Mill) -> None:
     mill.tick()
     assert [row["key"] for row in owner.execute("select key from millrace.storage_event_dedupe")] == ["b"]
     assert len(owner.execute("select from millrace.webhook_tally").fetchall()) == 1
+
+
+def made_at(at: datetime) -> uuid.UUID:
+    """An id of that time, as version 7 has it."""
+    return uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | secrets.randbits(62))
+
+
+def test_the_ledger_of_deliveries_goes_back_as_far_as_is_set(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.schedule_tick.tick.SWEEP_ROWS", 3)
+    hook = uuid.uuid4()
+    mill.db.owner.execute(
+        "insert into workflowwebhooksubscription (id, owner_id, workflow_id, webhook_path) values (%s, %s, %s, '/x')",
+        [hook, mill.user.id, mill.workflow],
+    )
+    for age in (31, 31, 31, 31, 8, 6):
+        at = NOON - timedelta(days=age)
+        mill.db.owner.execute(
+            "insert into webhookdelivery (id, subscription_id, received_at, verdict) values (%s, %s, %s, 'refused')",
+            [made_at(at), hook, at],
+        )
+
+    def left() -> int:
+        return len(mill.db.owner.execute("select from webhookdelivery").fetchall())
+
+    ticker = Tick(mill.db.engine, mill.bell, horizon=60, grace=5, limit=10)
+    ticker.run(30)
+    assert left() == 3  # a bounded batch
+    ticker.run(30)
+    assert left() == 2  # the next tick went on
+    mill.tick(delivery_days=7)
+    assert left() == 1
+
+
+def test_ended_runs_are_kept_unless_it_is_said_for_how_long(mill: Mill) -> None:
+    ids = _, going, lately, recent = [made_at(NOON - timedelta(days=age)) for age in (10, 9, 8, 3)]
+    for id_, ended in zip(ids, (8, None, 1, 3), strict=True):
+        at = None if ended is None else (NOON - timedelta(days=ended)).replace(tzinfo=None)
+        mill.db.owner.execute(
+            "insert into workflowexecution (id, workflow_id, owner_id, execution_id, status, completed_at)"
+            " values (%s, %s, %s, %s, %s, %s)",
+            [id_, mill.workflow, mill.user.id, str(id_), "completed" if ended else "running", at],
+        )
+        mill.db.owner.execute(
+            "insert into executionstep (execution_id, node_id, node_type, seq, status) values (%s, 'a', 'x', 1, 'completed')",
+            [id_],
+        )
+    mill.tick()
+    assert [run["id"] for run in mill.runs()] == ids
+    mill.tick(run_days=7)
+    assert [run["id"] for run in mill.runs()] == [going, lately, recent]
+    assert len(mill.db.owner.execute("select from executionstep").fetchall()) == 3
 
 
 def test_the_face_takes_eventbridge_s_event_and_no_other(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
