@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+STAGE  ?= dev
+# Where npm is, the tests also compile and deploy serverless.yml; elsewhere those are skipped, and say so.
+DEPLOY := $(if $(shell command -v npm),node_modules/.package-lock.json)
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test soak check format reference lock clean
+.PHONY: help install install-deploy demo dev test soak check format reference template lint-template deploy lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -17,13 +21,19 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
+install-deploy: node_modules/.package-lock.json ## Install what compiles and deploys serverless.yml (needs Node)
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --ignore-scripts
+	@touch $@
+
 demo: install ## Post a signed webhook on this machine and watch its durable run
 	@$(BIN)/millrace demo
 
 dev: install ## Start the local stack and leave it running
 	@$(BIN)/millrace dev
 
-test: install ## Run every test
+test: install $(DEPLOY) ## Run every test
 	$(BIN)/python -m pytest
 
 soak: install ## Run the long tests: kills, races, floods
@@ -41,6 +51,17 @@ format: install ## Format and fix what can be fixed
 
 reference: install ## Write docs/settings.md and docs/api.md anew from the code
 	$(BIN)/python -m infra.reference
+
+template: install install-deploy ## Compile serverless.yml for STAGE to dist/template.json and check it
+	@$(BIN)/python -m infra.template --stage $(STAGE)
+
+# W3005: osls writes dependencies down that CloudFormation would find by itself.
+lint-template: template ## Lint dist/template.json
+	$(BIN)/cfn-lint --template dist/template.json --ignore-checks W3005
+
+deploy: install install-deploy ## Deploy the packages to STAGE: docs/deploy.md says what comes before
+	@$(BIN)/python -m infra.template --stage $(STAGE) --ready
+	node_modules/.bin/osls deploy --stage $(STAGE)
 
 lock: ## Renew requirements/*.txt from pyproject.toml (hashes, no index addresses)
 	for extra in local dev bench; do \

@@ -1,7 +1,8 @@
 """Reads ``serverless.yml``: which functions there are, and what calls them.
 
 Only what the local stack runs is understood, and whatever it would have to ignore silently is refused by name: an event
-of another kind, an intrinsic function other than ``Ref`` and ``GetAtt``, a reference to something that is not a queue.
+of another kind, an intrinsic function other than ``Ref`` and ``GetAtt`` (and ``Join`` in the environment), a reference
+to something that is not a queue.
 """
 
 from __future__ import annotations
@@ -176,7 +177,9 @@ class _Reader:
     def _environment(self, given: Any, place: str) -> dict[str, str]:
         environment = {}
         for key, value in _mapping(given or {}, place).items():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and "Fn::Join" in value:
+                environment[str(key)] = self._joined(value, f"{place}.{key}")
+            elif isinstance(value, dict):
                 kind, resource, attribute = self._reference(value, f"{place}.{key}")
                 if resource not in self.queue_names or (kind == "Fn::GetAtt" and attribute not in ("Arn", "QueueName")):
                     raise ServerlessError(f"{place}.{key}: {value!r} is not a queue of this service")
@@ -188,6 +191,16 @@ class _Reader:
             elif value is not None:
                 raise ServerlessError(f"{place}.{key}: {value!r} is neither text nor a number")
         return environment
+
+    def _joined(self, value: dict[str, Any], place: str) -> str:
+        """Text that is put together of what only a deployment knows: here with an account that is nobody's."""
+        known = {"AWS::Region": self.region, "AWS::AccountId": "000000000000", "AWS::URLSuffix": "localhost"}
+        match value:
+            case {"Fn::Join": [str(between), list(parts)]} if len(value) == 1:
+                said = [known.get(part.get("Ref", "")) if isinstance(part, dict) else part for part in parts]
+                if all(isinstance(part, str) for part in said):
+                    return between.join(map(str, said))
+        raise ServerlessError(f"{place}: only text, {', '.join(known)} are joined here")
 
     def _event(self, definition: FunctionDefinition, event: Any, place: str) -> None:
         if not isinstance(event, dict) or len(event) != 1:

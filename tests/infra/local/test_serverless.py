@@ -62,7 +62,7 @@ def test_the_queues_have_dead_letters_and_outlast_their_functions(service: Servi
         assert event.report_failures
         assert queue.dead_letter == f"{queue.name}-dead"
         assert queue.max_receives == 5
-        assert queue.visibility_seconds >= function.timeout, "else a message comes again while it is handled"
+        assert queue.visibility_seconds == 6 * function.timeout, "a batch that is held back is tried again within it"
 
 
 def test_the_tick_runs_each_minute(service: Service) -> None:
@@ -193,6 +193,12 @@ resources:
     assert [(event.queue, event.batch_size) for event in function.queues] == [("Q", 10), ("Q", 1)]
 
 
+def test_text_is_joined_of_what_only_a_deployment_knows(tmp_path: Path) -> None:
+    parts = ["s3:", {"Ref": "AWS::Region"}, "-", {"Ref": "AWS::AccountId"}]
+    function = reading(tmp_path, environment={"A": {"Fn::Join": ["", parts]}}).functions["f"]
+    assert function.environment == {"A": "s3:us-east-1-000000000000"}
+
+
 @pytest.mark.parametrize(
     ("functions", "complaint"),
     [
@@ -218,6 +224,8 @@ resources:
         ({"handler": None}, "functions.f.handler: None is not text"),
         ({"environment": {"A": {"Fn::Sub": "x"}}}, "Fn::Sub is not understood"),
         ({"environment": {"A": {"Ref": "Bucket"}}}, "is not a queue of this service"),
+        ({"environment": {"A": {"Fn::Join": ["", [{"Ref": "Bucket"}]]}}}, "only text, AWS::Region"),
+        ({"environment": {"A": {"Fn::Join": ["", "text"]}}}, "only text, AWS::Region"),
         ({"environment": {"A": []}}, "neither text nor a number"),
         ({"environment": {"A": "${ssm:/x}"}}, "ssm:/x"),
         ({"environment": {"A": "${cf:other.Url}"}}, "only file"),
@@ -263,6 +271,12 @@ def test_two_functions_cannot_have_one_address(tmp_path: Path) -> None:
     service = reading(tmp_path, events=[{"httpApi": "GET /{a}"}, {"httpApi": "GET /{b}"}])
     with pytest.raises(ServerlessError, match="the same route"):
         _ = service.routes
+
+
+@pytest.mark.parametrize("word", ["5xx", "10.0.0.1", "truely", "0x1F", "1_000"])
+def test_a_word_that_begins_like_a_number_or_a_boolean_is_a_word(tmp_path: Path, word: str) -> None:
+    (tmp_path / "a.yml").write_text(f"a: {word}")
+    assert load_yaml(tmp_path / "a.yml") == {"a": word}
 
 
 # Variables ------------------------------------------------------------------------------------------------------------

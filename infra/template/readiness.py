@@ -1,0 +1,35 @@
+"""What a deployment would lack, found before it is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from infra.template.compiler import Template
+
+_DYNAMIC = re.compile(r"^\{\{resolve:(secretsmanager|ssm):[^}]+\}\}$")
+
+
+def lacking(template: Template) -> Iterator[str]:
+    """One sentence for each thing."""
+    for path in template.missing:
+        yield f"{path} is not built: `make package`."
+    for logical, function in template.resources("AWS::Lambda::Function").items():
+        given = function["Properties"].get("Environment", {}).get("Variables", {})
+        if not given.get("MILLRACE_DATABASE_URL"):
+            yield f"{logical} is not told where the database is: unset the empty MILLRACE_…_DATABASE_URL."
+        if "MILLRACE_JWT_SECRET" in given and not (given["MILLRACE_JWT_SECRET"] or given.get("MILLRACE_JWT_JWKS_URL")):
+            yield f"{logical} cannot check tokens: set MILLRACE_JWT_JWKS_URL."
+
+
+def readable_secrets(template: Template) -> Iterator[str]:
+    """Names of variables whose secret value stands in the template, for all who may read the stack to see."""
+    found = {
+        name
+        for function in template.resources("AWS::Lambda::Function").values()
+        for name, value in function["Properties"].get("Environment", {}).get("Variables", {}).items()
+        if name in ("MILLRACE_DATABASE_URL", "MILLRACE_JWT_SECRET", "MILLRACE_STORAGE_SECRET", "MILLRACE_SUPABASE_KEY")
+        and value
+        and not _DYNAMIC.match(str(value))
+    }
+    yield from sorted(found)
