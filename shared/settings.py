@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 PREFIX = "MILLRACE_"
 
@@ -104,8 +105,11 @@ class DoorbellSettings(Settings):
         str,
         Field(
             default="none",
-            pattern=r"^(none|socket:.+)$",
-            description="`socket:<directory>` on a laptop, `none` to leave waking to the tick.",
+            pattern=r"^(none|socket:.+|sqs:https?://[^\s?#]+[^\s?#/])$",
+            description=(
+                "`socket:<directory>` on a laptop, `sqs:<URL prefix>` on AWS (a queue's URL is `<prefix>-<queue>`), "
+                "`none` to leave waking to the tick."
+            ),
         ),
     ]
 
@@ -142,8 +146,23 @@ class StorageSettings(Settings):
         str,
         Field(
             default="directory:.millrace/objects",
-            pattern=r"^directory:.+$",
-            description="Where objects are kept: `directory:<path>`.",
+            pattern=r"^(directory:.+|s3:[a-z0-9][a-z0-9.-]{1,41}|supabase:https?://[^\s?#]+)$",
+            description=(
+                "Where objects are kept: `directory:<path>`, `s3:<prefix>` (bucket names are `<prefix>-<bucket>`) or "
+                "`supabase:<project's URL>`."
+            ),
+        ),
+    ]
+    storage_kms_key: Annotated[
+        str | None,
+        Field(default=None, description="KMS key that S3 encrypts objects with; S3's own keys when unset."),
+    ]
+    supabase_key: Annotated[
+        SecretStr | None,
+        Field(
+            default=None,
+            validate_default=True,
+            description="Secret (service) key of the Supabase project; needed where objects are kept there.",
         ),
     ]
     storage_secret: Annotated[
@@ -157,6 +176,13 @@ class StorageSettings(Settings):
             description="Address under which the signed URLs of a directory store are served.",
         ),
     ]
+
+    @field_validator("supabase_key")
+    @classmethod
+    def _needed_on_supabase(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key is None and str(info.data.get("storage", "")).startswith("supabase:"):
+            raise PydanticCustomError("missing", "is not set")
+        return key
 
 
 class SecretSettings(Settings):
@@ -407,6 +433,9 @@ class TickSettings(Settings):
     run_days: Annotated[
         int,
         Field(
-            default=0, ge=0, le=3650, description="Days after which ended runs are deleted, with all they left; 0: never."
+            default=0,
+            ge=0,
+            le=3650,
+            description="Days after which ended runs are deleted, with all they left; 0: never.",
         ),
     ]

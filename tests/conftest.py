@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import shared.aws
 import shared.database
 import shared.doorbell
 import shared.settings
@@ -31,6 +32,7 @@ def _fresh_settings() -> Iterator[None]:
         shared.database.database().close()
     shared.database.database.cache_clear()
     shared.storage.storage.cache_clear()
+    shared.aws.forget()
     shared.settings.forget()
     shared.doorbell.doorbell.cache_clear()
 

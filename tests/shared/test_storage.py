@@ -1,21 +1,24 @@
-"""What every store promises (the contract), and what the directory adds: signed addresses and events that survive."""
+"""What every store promises: one suite for the directory, S3 (moto) and Supabase Storage (a server that speaks it)."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import urllib.parse
-from datetime import UTC, datetime
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from shared import errors
-from shared.doorbell import RecordingDoorbell
-from shared.storage import Created, DirectoryStorage, Storage, Stored, storage
+from shared import aws, errors
+from shared.storage import BUCKETS, DirectoryStorage, Storage
+from shared.storage.s3 import S3Storage
+from shared.storage.supabase import LONGEST_NAME, SupabaseStorage, name_of
+from tests.aws import REGION, pretended
+from tests.supabase_storage import SupabaseStorageServer
 
 BUCKET = "user-uploads"
 SECRET = b"s" * 32
@@ -27,21 +30,35 @@ keys = st.text(
 )
 
 
-@pytest.fixture(params=["directory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+@contextmanager
+def directory(tmp_path: Path) -> Iterator[Storage]:
+    yield DirectoryStorage(tmp_path / "objects", SECRET)
+
+
+@contextmanager
+def s3(tmp_path: Path) -> Iterator[Storage]:
+    with pretended():
+        for bucket in BUCKETS:
+            aws.client("s3").create_bucket(
+                Bucket=f"millrace-test-{bucket}", CreateBucketConfiguration={"LocationConstraint": REGION}
+            )
+        yield S3Storage("millrace-test")
+
+
+@contextmanager
+def supabase(tmp_path: Path) -> Iterator[Storage]:
+    server = SupabaseStorageServer(BUCKETS)
+    store = SupabaseStorage(server.url, server.key)
+    yield store
+    store.close()
+    server.close()
+
+
+@pytest.fixture(params=[directory, s3, supabase], ids=lambda make: make.__name__)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     """Each implementation of the port."""
-    return {"directory": lambda: DirectoryStorage(tmp_path / "objects", SECRET)}[request.param]()
-
-
-@pytest.fixture
-def clock() -> Any:
-    class Clock:
-        now = 1_700_000_000.0
-
-        def __call__(self) -> float:
-            return self.now
-
-    return Clock()
+    with request.param(tmp_path) as store:
+        yield store
 
 
 class TestContract:
@@ -49,13 +66,17 @@ class TestContract:
         before = datetime.now(UTC)
         put = store.put(BUCKET, "a/b.txt", b"one\ntwo", "text/plain; charset=utf-8")
         assert store.get(BUCKET, "a/b.txt") == b"one\ntwo"
-        assert store.head(BUCKET, "a/b.txt") == put
+        head = store.head(BUCKET, "a/b.txt")
+        assert replace(head, modified_at=put.modified_at) == put
         assert (put.bytes, put.media_type) == (7, "text/plain; charset=utf-8")
-        assert before.replace(microsecond=0) <= put.modified_at <= datetime.now(UTC)
+        for told in (head, put):
+            assert before - timedelta(seconds=2) <= told.modified_at <= datetime.now(UTC) + timedelta(seconds=2)
 
     @given(key=keys, other=keys, data=st.binary(max_size=200))
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
     def test_any_two_keys_are_two_objects(self, store: Storage, key: str, other: str, data: bytes) -> None:
+        if isinstance(store, SupabaseStorage):
+            assume(max(len(name_of(key)), len(name_of(other))) <= LONGEST_NAME)
         store.put(BUCKET, key, data)
         if other != key:
             store.put(BUCKET, other, data + b"!")
@@ -70,6 +91,32 @@ class TestContract:
         assert store.get(BUCKET, "k") == b"short"
         assert store.head(BUCKET, "k").media_type == "application/octet-stream"
         assert first.etag != second.etag
+
+    def test_putting_only_what_is_new_leaves_what_was_there(self, store: Storage) -> None:
+        store.put(BUCKET, "k", b"first", "text/plain", replace=False)
+        with pytest.raises(errors.Conflict):
+            store.put(BUCKET, "k", b"second", replace=False)
+        assert store.get(BUCKET, "k") == b"first"
+        assert store.head(BUCKET, "k").media_type == "text/plain"
+
+    def test_of_several_that_put_what_is_new_one_gets_through(self, store: Storage) -> None:
+        barrier = threading.Barrier(4)
+        through: list[bytes] = []
+
+        def put(data: bytes) -> None:
+            barrier.wait()
+            try:
+                store.put(BUCKET, "k", data, replace=False)
+            except errors.Conflict:
+                return
+            through.append(data)
+
+        threads = [threading.Thread(target=put, args=(b"%d" % number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert through == [store.get(BUCKET, "k")]
 
     def test_an_empty_object_is_one(self, store: Storage) -> None:
         store.put(BUCKET, "empty", b"")
@@ -120,194 +167,9 @@ class TestContract:
             store.put(BUCKET, "k", b"x", media_type)
 
     def test_a_signed_url_is_for_get_or_put_and_for_a_while(self, store: Storage) -> None:
+        store.put(BUCKET, "k", b"x")
         assert store.signed_url(BUCKET, "k").startswith("http")
+        assert store.signed_url(BUCKET, "new", method="PUT", media_type="text/plain").startswith("http")
         for arguments in ({"method": "DELETE"}, {"expires_in": 0}, {"expires_in": 8 * 24 * 3600}):
             with pytest.raises(errors.Invalid):
                 store.signed_url(BUCKET, "k", **arguments)  # type: ignore[arg-type]
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def test_no_key_leads_out_of_its_bucket(tmp_path: Path) -> None:
-    root = tmp_path / "objects"
-    store = DirectoryStorage(root)
-    for key in ["../../../escaped", "/etc/escaped", "..", "a/../../../../escaped", "C:\\escaped"]:
-        store.put(BUCKET, key, b"x")
-    outside = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(root / BUCKET)]
-    assert outside == []
-
-
-def _put_for_ever(root: Path, ready: Any) -> None:
-    store = DirectoryStorage(root)
-    ready.set()
-    number = 0
-    while True:
-        store.put(BUCKET, "k", b"%d" % number * 100_000)
-        number = (number + 1) % 10
-
-
-def test_a_reader_never_sees_half_an_object_nor_does_a_kill_leave_one(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    store = DirectoryStorage(tmp_path)
-    store.put(BUCKET, "k", b"0" * 100_000)
-    for _ in range(2):
-        ready = context.Event()
-        writer = context.Process(target=_put_for_ever, args=(tmp_path, ready))
-        writer.start()
-        ready.wait(30)
-        for _ in range(100):
-            assert len(set(store.get(BUCKET, "k"))) == 1
-        writer.kill()
-        writer.join()
-        writer.close()
-        data = store.get(BUCKET, "k")
-        assert (len(data), len(set(data))) == (100_000, 1)
-        assert len(store.list(BUCKET)) == 1
-
-
-def test_it_is_durable_when_put_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
-    for name in ("fsync", "replace"):
-        real = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda *a, _real=real, _name=name: (done.append(_name), _real(*a))[1])
-    DirectoryStorage(tmp_path).put(BUCKET, "k", b"x")
-    assert done == ["fsync", "replace", "fsync"]
-
-
-# --- signed addresses -------------------------------------------------------------------------------------------------
-
-
-def split(url: str) -> tuple[str, str, dict[str, str]]:
-    """Bucket, key and query, as the local stack takes them from a request."""
-    parts = urllib.parse.urlsplit(url)
-    _, kind, bucket, key = urllib.parse.unquote(parts.path).split("/", 3)
-    assert kind == "objects"
-    return bucket, key, dict(urllib.parse.parse_qsl(parts.query))
-
-
-@given(key=keys)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_a_signed_address_grants_what_it_says(tmp_path: Path, key: str) -> None:
-    store = DirectoryStorage(tmp_path, SECRET)
-    bucket, found, query = split(store.signed_url(BUCKET, key, method="PUT", media_type="text/plain", max_bytes=5))
-    assert found == key
-    grant = store.verify(bucket, found, query)
-    assert (grant.method, grant.bucket, grant.key, grant.media_type, grant.max_bytes) == (
-        "PUT",
-        BUCKET,
-        key,
-        "text/plain",
-        5,
-    )
-
-
-def test_an_address_that_was_changed_in_any_part_is_refused(tmp_path: Path) -> None:
-    store = DirectoryStorage(tmp_path, SECRET)
-    bucket, key, query = split(store.signed_url(BUCKET, "k", method="PUT", media_type="text/plain", max_bytes=5))
-    store.verify(bucket, key, query)
-    changed: list[tuple[str, str, dict[str, str]]] = [
-        ("rag-files", key, query),
-        (bucket, "other", query),
-        *((bucket, key, query | {name: "GET"}) for name in query),
-        *((bucket, key, query | {name: value + "0"}) for name, value in query.items()),
-        *((bucket, key, {n: v for n, v in query.items() if n != name}) for name in query),
-        (bucket, key, query | {"signature": "é"}),
-        (bucket, key, {}),
-    ]
-    for attempt in changed:
-        with pytest.raises(errors.Forbidden):
-            store.verify(*attempt)
-    with pytest.raises(errors.Forbidden):
-        DirectoryStorage(tmp_path, b"t" * 32).verify(bucket, key, query)
-
-
-def test_an_address_expires(tmp_path: Path, clock: Any) -> None:
-    store = DirectoryStorage(tmp_path, SECRET, clock=clock)
-    address = split(store.signed_url(BUCKET, "k", expires_in=60))
-    clock.now += 59.9
-    store.verify(*address)
-    clock.now += 0.2
-    with pytest.raises(errors.Forbidden, match="expired"):
-        store.verify(*address)
-
-
-def test_an_upload_keeps_to_its_grant(tmp_path: Path) -> None:
-    store = DirectoryStorage(tmp_path, SECRET)
-    grant = store.verify(*split(store.signed_url(BUCKET, "k", method="PUT", media_type="text/plain", max_bytes=3)))
-    with pytest.raises(errors.TooLarge):
-        store.accept(grant, b"four", "text/plain")
-    with pytest.raises(errors.Invalid):
-        store.accept(grant, b"abc", "text/html")
-    assert store.accept(grant, b"abc", "text/plain").bytes == 3
-    reading = store.verify(*split(store.signed_url(BUCKET, "k")))
-    with pytest.raises(errors.Forbidden):
-        store.accept(reading, b"abc", "text/plain")
-
-
-def test_a_store_without_a_secret_signs_nothing(tmp_path: Path) -> None:
-    with pytest.raises(errors.Forbidden, match="signs no addresses"):
-        DirectoryStorage(tmp_path).signed_url(BUCKET, "k")
-    with pytest.raises(ValueError, match="32 bytes"):
-        DirectoryStorage(tmp_path, b"short")
-
-
-# --- events -----------------------------------------------------------------------------------------------------------
-
-
-def test_each_put_is_told_after_it_is_there(tmp_path: Path) -> None:
-    told: list[tuple[Created, bytes]] = []
-    store = DirectoryStorage(tmp_path, listener=lambda event: told.append((event, store.get(BUCKET, event.object.key))))
-    first = store.put(BUCKET, "a", b"1", "text/plain")
-    second = store.put(BUCKET, "a", b"2")
-    assert [(event.object, data) for event, data in told] == [(first, b"1"), (second, b"2")]
-    assert told[0][0].sequencer <= told[1][0].sequencer
-    store.delete(BUCKET, "a")
-    assert len(told) == 2
-
-
-def test_an_event_stays_until_it_is_acknowledged(tmp_path: Path) -> None:
-    def fail(event: Created) -> None:
-        raise ConnectionError("the bell is broken")
-
-    with pytest.raises(ConnectionError):
-        DirectoryStorage(tmp_path, listener=fail).put(BUCKET, "a", b"1")
-    store = DirectoryStorage(tmp_path, listener=lambda event: None)
-    store.put(BUCKET, "b", b"2")
-    events = list(store.events())
-    assert [event.object.key for event in events] == ["a", "b"]
-    assert store.event(events[0].id) == events[0]
-    for event in events:
-        store.acknowledge(event.id)
-        store.acknowledge(event.id)
-    assert list(store.events()) == []
-    with pytest.raises(errors.NotFound):
-        store.event(events[0].id)
-
-
-def test_an_event_of_what_is_gone_or_replaced_is_not_told(tmp_path: Path, clock: Any) -> None:
-    ids: list[str] = []
-    store = DirectoryStorage(tmp_path, listener=lambda event: ids.append(event.id), clock=clock)
-    store.put(BUCKET, "gone", b"1")
-    store.put(BUCKET, "replaced", b"1")
-    store.put(BUCKET, "replaced", b"2")
-    store.delete(BUCKET, "gone")
-    assert [event.id for event in store.events()] == [ids[2]]
-    with pytest.raises(errors.NotFound):
-        store.event("../../secrets")
-    clock.now = (tmp_path / ".events" / f"{ids[0]}.json").stat().st_mtime + 3601
-    assert [event.id for event in store.events()] == [ids[2]]
-    assert len(list((tmp_path / ".events").iterdir())) == 1
-
-
-def test_the_process_has_one_store_from_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MILLRACE_STORAGE", f"directory:{tmp_path / 'o'}")
-    monkeypatch.setenv("MILLRACE_STORAGE_SECRET", "x" * 32)
-    bell = RecordingDoorbell()
-    monkeypatch.setattr("shared.doorbell.doorbell", lambda: bell)
-    stored: Stored = storage().put(BUCKET, "k", b"x")
-    assert storage() is storage()
-    assert DirectoryStorage(tmp_path / "o").head(BUCKET, "k") == stored
-    (event,) = DirectoryStorage(tmp_path / "o").events()
-    assert event.object == stored
-    assert bell.rung == [("storage-events", event.id, 0)]

@@ -1,17 +1,14 @@
-"""Objects in buckets: the port, and the store that keeps them in a directory.
+"""Objects in a directory of this machine: the laptop's store.
 
-An object appears whole or not at all and is durable when ``put`` returns. Where a store has a listener, each ``put`` is
-told to it at least once: the event is written down before the object appears, and stays in
-:meth:`DirectoryStorage.events` until it is acknowledged. So it survives a crash, as S3's events do; and like those it
-may come twice.
+Where the store has a listener, each ``put`` is told to it at least once: the event is written down before the object
+appears, and stays in :meth:`DirectoryStorage.events` until it is acknowledged. So it survives a crash, as S3's events
+do; and like those it may come twice.
 
-A signed URL lets its bearer do one thing to one object until it expires. For a directory it leads to the local stack,
-which asks :meth:`DirectoryStorage.verify` before it acts.
+A signed URL leads to the local stack, which asks :meth:`DirectoryStorage.verify` before it acts.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import json
@@ -25,37 +22,21 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
-from shared.errors import Forbidden, Invalid, NotFound, TooLarge
+from shared.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
 from shared.ids import uuid7
+from shared.storage.port import (
+    DEFAULT_MEDIA_TYPE,
+    PAGE,
+    Stored,
+    check_media_type,
+    check_name,
+    check_page,
+    check_signing,
+    missing,
+)
 
-#: The buckets of an installation.
-BUCKETS = ("ocr-documents", "rag-files", "user-uploads", "workflow-attachments", "code-executions")
-
-#: The queue that brings storage events to ``storage_intake``.
-EVENTS = "storage-events"
-
-DEFAULT_MEDIA_TYPE = "application/octet-stream"
-LONGEST_SIGNED_SECONDS = 7 * 24 * 3600
-PAGE = 1000
-
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,127}/[\w!#$&^.+-]{1,127}(;[\x20-\x7e]{1,200})?")  # RFC 6838, 4.2
-_KEY_BYTES = 1024
 _STALE_EVENT_SECONDS = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What is known of an object without reading it."""
-
-    bucket: str
-    key: str
-    bytes: int
-    etag: str  #: SHA-256 of the content, in hex
-    media_type: str
-    modified_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,53 +57,6 @@ class Grant:
     key: str
     media_type: str | None
     max_bytes: int | None
-
-
-class Storage(Protocol):
-    """Where objects are kept.
-
-    A bucket's name follows S3's rules; a key is 1 to 1,024 bytes of UTF-8, in which ``/`` means nothing but itself. A
-    bad one is :class:`Invalid`; an object that is not there is :class:`NotFound`.
-    """
-
-    def put(self, bucket: str, key: str, data: bytes, media_type: str = DEFAULT_MEDIA_TYPE) -> Stored:
-        """Keep ``data``, in place of what was there."""
-
-    def get(self, bucket: str, key: str) -> bytes:
-        """The object's content."""
-
-    def head(self, bucket: str, key: str) -> Stored:
-        """What is known of the object."""
-
-    def delete(self, bucket: str, key: str) -> None:
-        """Remove the object; one that is not there is fine."""
-
-    def list(self, bucket: str, prefix: str = "", *, after: str = "", limit: int = PAGE) -> list[Stored]:
-        """Objects whose key begins with ``prefix`` and sorts after ``after`` (by UTF-8 bytes), in that order."""
-
-    def signed_url(
-        self,
-        bucket: str,
-        key: str,
-        *,
-        method: str = "GET",
-        expires_in: int = 900,
-        media_type: str | None = None,
-        max_bytes: int | None = None,
-    ) -> str:
-        """A URL for one GET or PUT within ``expires_in`` seconds; a PUT only of this type and at most this size."""
-
-
-def check_name(bucket: str, key: str) -> None:
-    """Raises :class:`Invalid` unless both follow the rules of :class:`Storage`."""
-    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise Invalid(f"{bucket[:80]!r} is no bucket's name.")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        raise Invalid("An object's key must be valid Unicode.") from None
-    if not 1 <= size <= _KEY_BYTES or "\0" in key:
-        raise Invalid(f"An object's key must have 1 to {_KEY_BYTES} bytes, none of them NUL.")
 
 
 class DirectoryStorage:
@@ -152,10 +86,11 @@ class DirectoryStorage:
         self._listener = listener
         self._clock = clock
 
-    def put(self, bucket: str, key: str, data: bytes, media_type: str = DEFAULT_MEDIA_TYPE) -> Stored:
+    def put(
+        self, bucket: str, key: str, data: bytes, media_type: str = DEFAULT_MEDIA_TYPE, *, replace: bool = True
+    ) -> Stored:
         path = self._path(bucket, key)
-        if not _MEDIA_TYPE.fullmatch(media_type):
-            raise Invalid(f"{media_type[:80]!r} is no media type.")
+        check_media_type(media_type)
         stored = Stored(
             bucket=bucket,
             key=key,
@@ -165,7 +100,12 @@ class DirectoryStorage:
             modified_at=datetime.fromtimestamp(self._clock(), UTC),
         )
         event = self._write_down(stored) if self._listener is not None else None
-        _write(path, _header(stored) + data)
+        try:
+            _write(path, _header(stored) + data, replace=replace)
+        except FileExistsError:
+            if event is not None:
+                self.acknowledge(event.id)
+            raise Conflict(f"There is an object {key!r} already.") from None
         if event is not None and self._listener is not None:
             self._listener(event)
         return stored
@@ -177,7 +117,7 @@ class DirectoryStorage:
     def head(self, bucket: str, key: str) -> Stored:
         found = _peek(self._path(bucket, key))
         if found is None:
-            raise _missing(key)
+            raise missing(key)
         return found
 
     def delete(self, bucket: str, key: str) -> None:
@@ -188,8 +128,7 @@ class DirectoryStorage:
 
     def list(self, bucket: str, prefix: str = "", *, after: str = "", limit: int = PAGE) -> list[Stored]:
         check_name(bucket, prefix or "any")
-        if not 1 <= limit <= PAGE:
-            raise Invalid(f"A page has 1 to {PAGE} objects.")
+        check_page(limit)
         found = [
             stored
             for path in (self.root / bucket).glob("??/*")
@@ -211,10 +150,7 @@ class DirectoryStorage:
         max_bytes: int | None = None,
     ) -> str:
         check_name(bucket, key)
-        if method not in ("GET", "PUT"):
-            raise Invalid(f"A signed URL is for GET or PUT, not {method[:20]!r}.")
-        if not 1 <= expires_in <= LONGEST_SIGNED_SECONDS:
-            raise Invalid(f"A signed URL lasts 1 to {LONGEST_SIGNED_SECONDS} seconds.")
+        check_signing(method, expires_in)
         query = {"method": method, "expires": str(int(self._clock()) + expires_in)}
         if media_type is not None:
             query["type"] = media_type
@@ -316,11 +252,7 @@ class DirectoryStorage:
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            raise _missing(key) from None
-
-
-def _missing(key: str) -> NotFound:
-    return NotFound(f"There is no object {key!r}.")
+            raise missing(key) from None
 
 
 def _header(stored: Stored) -> bytes:
@@ -338,8 +270,11 @@ def _peek(path: Path) -> Stored | None:
     return Stored(**fields | {"modified_at": datetime.fromisoformat(fields["modified_at"])})
 
 
-def _write(path: Path, data: bytes) -> None:
-    """``data`` at ``path``, whole and durable: written aside, synced, renamed, and the name synced too."""
+def _write(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """``data`` at ``path``, whole and durable: written aside, synced, renamed, and the name synced too.
+
+    Unless it may ``replace``, raises :class:`FileExistsError` when the path is taken.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Aside in another folder than listings read, on the same file system.
     aside = path.parents[1] / ".aside"
@@ -350,7 +285,11 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        if replace:
+            os.replace(name, path)
+        else:
+            os.link(name, path)  # unlike a rename, fails when the name is taken
+            os.unlink(name)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(name)
@@ -364,19 +303,3 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@functools.cache
-def storage() -> Storage:
-    """The process's store, as ``MILLRACE_STORAGE`` names it; its events ring the bell of :data:`EVENTS`."""
-    from shared.doorbell import doorbell
-    from shared.settings import StorageSettings
-
-    settings = StorageSettings.load()
-    secret = settings.storage_secret
-    return DirectoryStorage(
-        Path(settings.storage.removeprefix("directory:")),
-        secret.get_secret_value().encode() if secret is not None else None,
-        url=settings.storage_url,
-        listener=lambda event: doorbell().ring(EVENTS, [event.id]),
-    )
