@@ -385,6 +385,8 @@ def _next(migrations: list[Migration], history: list[_Recorded]) -> Migration | 
 def _apply(connection: psycopg.Connection, migration: Migration, patience: Patience) -> None:
     # Do not queue behind a long transaction while everyone else queues behind us.
     connection.execute("select set_config('lock_timeout', %s, true)", (f"{patience.lock_seconds * 1000:.0f}ms",))
+    # Hosted Postgres often ends statements after two minutes.
+    connection.execute("set local statement_timeout = 0")
     for line, statement in _located(migration.text):
         try:
             connection.execute(statement.encode())

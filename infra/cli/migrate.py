@@ -31,7 +31,7 @@ def up(context: typer.Context) -> None:
     from infra import migrations
 
     session: Session = context.obj
-    with _database(session) as url:
+    with database(session) as url:
 
         def applied(migration: Applied) -> None:
             if not session.as_json:
@@ -57,7 +57,7 @@ def status(context: typer.Context) -> None:
     from infra import migrations
 
     session: Session = context.obj
-    with _database(session) as url:
+    with database(session) as url:
         rows = migrations.status(url)
     session.show(
         {"migrations": [asdict(row) for row in rows]},
@@ -87,8 +87,8 @@ def _summary(done: int, unknown: list[str]) -> Text:
 
 
 @contextmanager
-def _database(session: Session) -> Iterator[str]:
-    """The address of the database to migrate. The embedded server is started for the while if it does not run."""
+def database(session: Session) -> Iterator[str]:
+    """The address of the database to migrate or adopt. The embedded server is started for the while if need be."""
     import psycopg
 
     from infra.cli.settings import settings
@@ -114,4 +114,6 @@ def _database(session: Session) -> Iterator[str]:
             exit_code=Exit.UNREACHABLE,
         ) from error
     except (MillraceError, PostgresError) as error:
-        raise Failure(str(error), remedy=getattr(error, "remedy", None)) from error
+        raise Failure(
+            str(error), remedy=getattr(error, "remedy", None), errors=getattr(error, "errors", None)
+        ) from error
