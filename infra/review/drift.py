@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.review.catalogue import GRANTEES, Catalogue, Facts
-from infra.review.remedy import Remedy, Restorer, split
+from infra.review.remedy import Remedy, Restorer, constraint_rank, function_place, split
 from infra.review.snapshot import Expected, Snapshot
 
 #: Kinds in the order in which missing ones can be restored.
@@ -75,8 +75,8 @@ def compare(
     made = Difference()
     same = _renamed(snapshot, found)
     for kind in ORDER:
-        wanted, there = snapshot.objects.get(kind, {}), found.get(kind, {})
-        for name, one in _in_order(kind, wanted):
+        there = found.get(kind, {})
+        for name, one in _in_order(kind, snapshot):
             facts = there.get(same.get((kind, name), name))
             if one.since in pending:
                 if facts is not None and kind not in ("role", "schema", "extension"):
@@ -93,12 +93,13 @@ def compare(
     return made
 
 
-def _in_order(kind: str, wanted: dict[str, Expected]) -> list[tuple[str, Expected]]:
-    """Keys before the constraints that refer to them; functions in SQL after those they may call."""
+def _in_order(kind: str, snapshot: Snapshot) -> list[tuple[str, Expected]]:
+    """Keys before the constraints that refer to them; functions as the migrations make them."""
+    wanted = snapshot.objects.get(kind, {})
     if kind == "constraint":
-        return sorted(wanted.items(), key=lambda item: not item[1].facts["definition"].startswith(("PRIMARY", "UNIQUE")))
+        return sorted(wanted.items(), key=lambda item: constraint_rank(item[1].facts["definition"]))
     if kind == "function":
-        return sorted(wanted.items(), key=lambda item: item[1].facts["language"] == "sql")
+        return sorted(wanted.items(), key=lambda item: function_place(item[0], snapshot))
     return list(wanted.items())
 
 
@@ -128,11 +129,11 @@ def _nameless(facts: Facts) -> str:
 # --- what differs -----------------------------------------------------------------------------------------------------
 
 _SAYS: dict[tuple[str, str], tuple[str, str]] = {  # (kind, fact) to what is said when it is lacking, or too much
-    ("table", "row_security"): ("row-level security is off", "row-level security is on"),
-    ("table", "forced"): ("row-level security is not forced", "row-level security is forced"),
+    ("table", "row_security"): ("has row-level security off", "has row-level security on"),
+    ("table", "forced"): ("does not force row-level security on its owner", "forces row-level security on its owner"),
     ("table", "unlogged"): ("is logged", "is unlogged: a crash would empty it"),
-    ("column", "nullable"): ("is not null, should be nullable", "is nullable, should be not null"),
-    ("index", "invalid"): ("is valid", "is invalid: building it was interrupted"),
+    ("column", "nullable"): ("is not null, should be nullable", "may be null, should be not null"),
+    ("index", "invalid"): ("", "is invalid: building it was interrupted"),
     ("constraint", "unvalidated"): ("", "was never validated"),
     ("trigger", "disabled"): ("is enabled", "is disabled"),
     ("function", "security_definer"): ("runs as its caller, should be security definer", "is security definer"),
@@ -156,7 +157,7 @@ def _differences(kind: str, wanted: Facts, found: Facts) -> Iterator[str]:
             if sentence := said[0] if should else said[1]:
                 yield sentence
         elif kind == "function" and fact == "source":
-            yield "its body was edited"
+            yield "has an edited body"
         elif fact == "owner":
             yield f"belongs to {has}"
         elif kind == "role" and fact in _ADDABLE_ROLE_FACTS:
@@ -168,7 +169,7 @@ def _differences(kind: str, wanted: Facts, found: Facts) -> Iterator[str]:
         elif kind == "role":
             yield f"lacks {fact}" if should else f"has {fact}"
         else:
-            yield f"{fact.replace('_', ' ')} is {_shown(has)}, should be {_shown(should)}"
+            yield f"has {fact.replace('_', ' ')} {_shown(has)}, should be {_shown(should)}"
 
 
 def _shown(value: Any) -> str:
@@ -186,7 +187,7 @@ def _privileges(wanted: Facts, found: Facts) -> Iterator[str]:
     if missing := sorted(should - has):
         yield f"lacks {', '.join(missing)}"
     if extra := sorted(has - should):
-        yield f"has {', '.join(extra)} too many" if False else f"also has {', '.join(extra)}"
+        yield f"also has {', '.join(extra)}"
     for privilege in sorted({*wanted.get("columns", {}), *found.get("columns", {})}):
         listed, there = (set(facts.get("columns", {}).get(privilege, [])) for facts in (wanted, found))
         if missing := sorted(listed - there):
@@ -214,8 +215,8 @@ def _beside(
         if name in wanted or name in renamed or removed.get(name) in pending:
             continue
         above = parent(kind, name)
-        if above is not None and above[0] == "table" and above[1] not in tables and kind != "trigger":
-            continue  # part of a table that is not ours, and that was noted
+        if above is not None and above[0] == "table" and above[1] not in tables:
+            continue  # part of a table that is not ours: that was noted, or belongs to Supabase
         if above is not None and above[0] == "function" and above[1] not in snapshot.objects["function"]:
             continue  # goes with the function
         if kind in ("grant", "default privilege") and (whom := name.rpartition(" to ")[2]) not in GRANTEES:

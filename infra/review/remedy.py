@@ -55,8 +55,8 @@ class Restorer:
             case "column":
                 table, column = split(name)
                 note = "Its values are to be brought back from a backup."
-                if "nullable" not in facts and "default" not in facts and "identity" not in facts:
-                    note = "On a table with rows: add it without `not null`, bring its values back from a backup, then set it."
+                if not {"nullable", "default", "identity"} & set(facts):
+                    note = f"On a table with rows add it without `not null`, and set that when it is filled. {note}"
                 return Remedy((f"alter table {table} add column {_column(column, facts)};",), note=note)
             case "constraint":
                 return Remedy(tuple(_add_constraint(name, facts)))
@@ -75,7 +75,9 @@ class Restorer:
             case "role":
                 return Remedy((f"create role {name} nologin noinherit;", *self.alter(kind, name, {}).sql))
             case "extension" if not self._vector_available:
-                return Remedy(note="Install pgvector on the server, or choose one that has it, then: create extension vector;")
+                return Remedy(
+                    note="Install pgvector on the server, or choose one that has it, then: create extension vector;"
+                )
             case "extension":
                 return Remedy(
                     (
@@ -96,7 +98,7 @@ class Restorer:
         facts = objects["table"][name].facts
         options = f" with ({', '.join(facts['options'])})" if "options" in facts else ""
         yield f"create table {name} (\n" + ",\n".join(columns) + f"\n){options};"
-        constraints = sorted(self._of("constraint", name), key=lambda one: _rank(one[1].facts["definition"]))
+        constraints = sorted(self._of("constraint", name), key=lambda one: constraint_rank(one[1].facts["definition"]))
         for constraint, one in constraints:
             yield f"alter table {name} add constraint {split(constraint)[1]} {one.facts['definition']};"
         for _, one in self._of("index", name):
@@ -183,7 +185,10 @@ class Restorer:
         alter = f"alter table {table} alter column {column}"
         if wanted.get("generated") != found.get("generated") or wanted.get("identity") != found.get("identity"):
             return Remedy(
-                (f"alter table {table} drop column {column} cascade;", f"alter table {table} add column {_column(column, wanted)};"),
+                (
+                    f"alter table {table} drop column {column} cascade;",
+                    f"alter table {table} add column {_column(column, wanted)};",
+                ),
                 note="`cascade` takes indexes and keys on it along: review again, and restore those.",
             )
         statements: list[str] = []
@@ -197,7 +202,9 @@ class Restorer:
             policies = [
                 (policy, one)
                 for policy, one in self._of("policy", table)
-                if re.search(rf"\b{re.escape(column.strip(chr(34)))}\b", f"{one.facts.get('using')} {one.facts.get('check')}")
+                if re.search(
+                    rf"\b{re.escape(column.strip(chr(34)))}\b", f"{one.facts.get('using')} {one.facts.get('check')}"
+                )
             ]
             statements = [
                 *(_drop_policy(policy) for policy, _ in policies),
@@ -285,7 +292,7 @@ def _schema(name: str) -> str:
     return split(split(name)[0])[0]
 
 
-def _rank(definition: str) -> int:
+def constraint_rank(definition: str) -> int:
     """Keys before what refers to them."""
     return 0 if definition.startswith(("PRIMARY KEY", "UNIQUE")) else 1
 
@@ -393,12 +400,18 @@ def _alter_role(name: str, wanted: Facts, found: Facts) -> Iterable[str]:
 
 def function_text(name: str, snapshot: Snapshot) -> str:
     """The statement that last defined the function, from the migration it was last changed in."""
+    version, index = function_place(name, snapshot)
+    return f"{_statements(version)[index]};"
+
+
+def function_place(name: str, snapshot: Snapshot) -> tuple[str, int]:
+    """Where the function was last defined: the migration's version, and the statement's number in it."""
     held = snapshot.objects["function"][name]
     plain = name.partition("(")[0]
     for version in (held.changed, held.since):
-        for statement in reversed(_statements(version)):
+        for index, statement in reversed(list(enumerate(_statements(version)))):
             if re.match(rf"(?i)create\s+(or\s+replace\s+)?function\s+{re.escape(plain)}\s*\(", statement):
-                return f"{statement};"
+                return version, index
     raise LookupError(f"no migration defines {name}")
 
 

@@ -248,3 +248,12 @@ cross join owner
 cross join lateral aclexplode(held.acl) as granted
 where granted.grantee <> owner.oid
     and granted.privilege_type <> 'MAINTAIN';
+
+-- name: has_buckets
+-- Whether this is a Supabase project's database, or behaves like one.
+select to_regclass('storage.buckets') is not null as has_buckets;
+
+-- name: buckets
+-- The buckets of Supabase Storage.
+select id, public, file_size_limit, allowed_mime_types
+from storage.buckets;
