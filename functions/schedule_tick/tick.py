@@ -67,19 +67,22 @@ class Tick:
         self._statements = statements.load("schedule_tick")
 
     def run(self, seconds: float) -> Done:
-        """Look, ring and fire; look again for more schedules, while ``seconds`` last, when there were too many."""
+        """Look, ring and fire; look again for more, while ``seconds`` last, when there were too many."""
         until = self._clock() + seconds
         done = Done()
         found = self._look()
         self._ring(found, done)
-        if any(row["what"] == "stored" for row in found):
-            self._drain(until, done)
-        schedules = [row["schedule"] for row in found if row["what"] == "schedule"]
-        while schedules:
-            self._fire(schedules, done)
-            if len(schedules) < self._limit or self._clock() >= until:
+        while True:
+            schedules, stored = (
+                [row["row"] for row in found if row["what"] == what] for what in ("schedule", "stored")
+            )
+            if schedules:
+                self._fire(schedules, done)
+            if stored:
+                self._start(stored, done)
+            if max(len(schedules), len(stored)) < self._limit or self._clock() >= until:
                 break
-            schedules = [row["schedule"] for row in self._look() if row["what"] == "schedule"]
+            found = self._look()
         if self._swept_at is None or self._clock() - self._swept_at >= SWEEP_SECONDS:
             [swept] = self._database.call(self._statements["sweep"], self._keeping)
             if max(swept["deliveries"], swept["runs"]) < SWEEP_ROWS:
@@ -102,19 +105,19 @@ class Tick:
         for (queue, delay), ids in bells.items():
             self._bell.ring(queue, ids, delay)
 
-    def _drain(self, until: float, done: Done) -> None:
-        """Start what waits for stored objects, a batch after the other while there is time."""
-        while True:
-            rows = self._database.call(self._statements["drain"], {"limit": self._limit})
-            started = [str(row["execution_id"]) for row in rows if row["execution_id"] is not None]
-            if started:
-                self._bell.ring(RUNS, started)
-            done.stored += len(started)
-            for row in rows:
-                if row["failure"] is not None:
-                    logger.error("stored object, event %s: %s", row["event_id"], row["failure"])
-            if not any(row["again"] for row in rows) or self._clock() >= until:
-                return
+    def _start(self, events: list[dict[str, Any]], done: Done) -> None:
+        """Start what waits for files that Supabase Storage keeps under these names."""
+        from shared.storage.supabase import key_of  # who keeps none there need not pay for it
+
+        keys = [{"id": event["id"], "key": key_of(event["name"])} for event in events]
+        rows = self._database.call(self._statements["stored"], {"events": keys})
+        started = [str(row["execution_id"]) for row in rows if row["execution_id"] is not None]
+        if started:
+            self._bell.ring(RUNS, started)
+        done.stored += len(started)
+        for row in rows:
+            if row["failure"] is not None:
+                logger.error("stored object, event %s: %s", row["event_id"], row["failure"])
 
     def _ended(self) -> None:
         """The last word of every tick that went well: by its absence the alarm and the doctor know."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import adopt, local, migrate, runs, workflows
+from infra.cli import adopt, local, migrate, provision, runs, workflows
 from infra.cli.exits import Failure
 from infra.cli.screen import print_failure
 from infra.cli.session import Session
@@ -32,6 +32,7 @@ app.command("dev")(local.dev)
 app.command("demo")(local.demo)
 app.command("token")(local.token)
 app.command("adopt")(adopt.adopt)
+app.command("provision")(provision.provision)
 app.add_typer(migrate.group, name="migrate", short_help="Bring the database's schema up to date.")
 app.add_typer(workflows.group, name="workflows")
 app.add_typer(runs.group, name="runs")

@@ -35,6 +35,10 @@ STATES: dict[str, tuple[str, str]] = {
     "inherited": ("green", "✓"),
     "edited": ("red", "✗"),
     "late": ("red", "✗"),
+    "created": ("green", "✓"),
+    "repaired": ("yellow", "✓"),
+    "unchanged": ("green", "✓"),
+    "not reached": ("yellow", "…"),
 }
 
 _HEAD = box.Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a rule under the header, nothing else

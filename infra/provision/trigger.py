@@ -53,25 +53,24 @@ def has_storage(connection: Connection[Any]) -> bool:
         return bool(row and row[0])
 
 
-def disabled(connection: Connection[Any]) -> list[str]:
-    """The names of our triggers that somebody switched off; only the table's owner can switch them on again."""
-    return sorted(name for name, _, enabled in _present(connection) if not enabled)
+def faults(connection: Connection[Any]) -> dict[str, str]:
+    """Which triggers are not there, or are switched off, by name."""
+    present = _present(connection)
+    missing = {name: "is not there" for name in TRIGGERS if name not in present}
+    return missing | {name: "is switched off" for name, (_, enabled) in present.items() if not enabled}
 
 
-def missing(connection: Connection[Any]) -> list[str]:
-    """The names of the triggers that are not there."""
-    present = {name for name, _, _ in _present(connection)}
-    return [name for name in TRIGGERS if name not in present]
+def install(connection: Connection[Any], buckets: Iterable[Bucket], *, change: bool = True) -> dict[str, str]:
+    """Put the triggers there, or make them what they should be; all or none. What was done to which, by name.
 
-
-def install(connection: Connection[Any], buckets: Iterable[Bucket]) -> list[str]:
-    """Put the triggers there, or make them what they should be; all or none. The names of those that changed.
-
-    Raises psycopg's error when the role may not, or when the function of the migrations is not there.
+    With ``change`` off it is done and undone, so that it can be said. Writers of the table wait meanwhile, some
+    milliseconds. Raises psycopg's error when the role may not, when the migrations' function is not there, and when the
+    table is held for more than ten seconds.
     """
     ours = sql.SQL(", ").join(sql.Literal(bucket.name) for bucket in buckets)
-    with connection.transaction():
-        before = {name: definition for name, definition, _ in _present(connection)}
+    with connection.transaction(force_rollback=not change):
+        connection.execute("set local lock_timeout = '10s'")
+        before = _present(connection)
         for name, (event, condition) in TRIGGERS.items():
             connection.execute(
                 sql.SQL(
@@ -79,10 +78,16 @@ def install(connection: Connection[Any], buckets: Iterable[Bucket]) -> list[str]
                     "execute function millrace.note_stored()"
                 ).format(sql.Identifier(name), sql.SQL(event), sql.SQL(condition).format(ours=ours))
             )
-        after = {name: definition for name, definition, _ in _present(connection)}
-    return [name for name in TRIGGERS if before.get(name) != after.get(name)]
+        after = _present(connection)
+    return {
+        name: "created" if name not in before else "made what it should be"
+        for name in TRIGGERS
+        if before.get(name) != after[name]
+    }
 
 
-def _present(connection: Connection[Any]) -> list[tuple[str, str, bool]]:
+def _present(connection: Connection[Any]) -> dict[str, tuple[str, bool]]:
+    """Definition, and whether it is switched on, by name."""
     with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute(_PRESENT, [list(TRIGGERS)]).fetchall()
+        rows = cursor.execute(_PRESENT, [list(TRIGGERS)]).fetchall()
+    return {name: (definition, enabled) for name, definition, enabled in rows}

@@ -4,21 +4,21 @@
 -- table (the schema belongs to supabase_storage_admin and is not there on a plain Postgres, so no migration may); they
 -- call note_stored, which writes millrace.storage_event. The tick drains it:
 --
---     storage.objects -> note_stored -> storage_event -> drain_storage_events -> start_for_objects -> the runs' bells
+--     storage.objects -> note_stored -> storage_event -> due_storage_events -> start_for_storage_events -> the runs' bells
 --
 -- Guarantees. An event exists if and only if its object was stored: they commit together. One version of an object is
--- one event, however often its row is written, and starts its workflows once: drain_storage_events calls what
--- storage_intake calls, and deletes the event in the transaction that starts the runs. An object that is deleted or
+-- one event, however often its row is written, and starts its workflows once: start_for_storage_events calls what
+-- storage_intake calls (start_for_objects), and deletes the event in the transaction that starts the runs. An object that is deleted or
 -- renamed before that starts nothing under its old name. What cannot be handled is tried five times in a day and a half,
 -- then kept for 30 days to be looked at.
 --
--- Lock order: storage.objects (Supabase's), then storage_event; the drain passes over events that a deletion holds and
--- takes nothing of storage.objects, so the two never wait for each other in a circle.
+-- Lock order: storage.objects (Supabase's), then storage_event. The tick passes over events that a deletion holds and takes
+-- nothing of storage.objects, so the two never wait for each other in a circle.
 
 create table millrace.storage_event (
     id bigint generated always as identity primary key,
     bucket text not null,
-    key text not null,
+    name text not null,
     sequencer text not null,
     size bigint,
     etag text,
@@ -27,7 +27,7 @@ create table millrace.storage_event (
     due_at timestamptz default millrace.now(),
     attempts smallint not null default 0,
     failure text,
-    unique (bucket, key, sequencer)
+    unique (bucket, name, sequencer)
 );
 
 comment on column millrace.storage_event.sequencer is 'the version of the object, else its entity tag: tells two writes of one key apart';
@@ -50,7 +50,7 @@ begin
     if tg_op = 'DELETE' or (tg_op = 'UPDATE' and (old.bucket_id, old.name) is distinct from (new.bucket_id, new.name)) then
         delete from millrace.storage_event e
         where e.bucket = old.bucket_id
-            and e.key = old.name;
+            and e.name = old.name;
     end if;
     if tg_op = 'DELETE'
         or new.metadata is null
@@ -58,7 +58,7 @@ begin
     then
         return null;
     end if;
-    insert into millrace.storage_event (bucket, key, sequencer, size, etag, event)
+    insert into millrace.storage_event (bucket, name, sequencer, size, etag, event)
     values (
         new.bucket_id,
         new.name,
@@ -67,34 +67,42 @@ begin
         btrim(new.metadata ->> 'eTag', '"'),
         case when tg_op = 'UPDATE' and old.name is distinct from new.name then 'ObjectCreated:Copy' else 'ObjectCreated:Put' end
     )
-    on conflict (bucket, key, sequencer) do nothing;
+    on conflict (bucket, name, sequencer) do nothing;
     return null;
 end
 $$;
 
 
--- Whether an event is due; what the tick asks before it drains.
-create function millrace.storage_events_wait()
-returns boolean
+-- The oldest events that are due. The caller tells each object's key from its name (shared.storage.supabase.key_of) and
+-- gives both to start_for_storage_events.
+create function millrace.due_storage_events(p_limit integer)
+returns table (id bigint, name text)
 language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
 declare
     -- In a variable, for the index to be read up to it.
     v_now timestamptz := millrace.now();
 begin
-    return exists (select from millrace.storage_event e where e.due_at <= v_now);
+    return query
+    select e.id, e.name
+    from millrace.storage_event e
+    where e.due_at <= v_now
+    order by e.due_at, e.id
+    limit p_limit;
 end
 $$;
 
 
--- Start what waits for the objects of the oldest p_limit events that are due, all in one transaction, each on its own.
--- Events that another drain holds are passed over. Answers one row for each run started, and one with a failure for each
--- event that could not be handled; the caller rings for the runs. `again` says that there may be more.
-create function millrace.drain_storage_events(p_limit integer)
-returns table (event_id bigint, execution_id uuid, failure text, again boolean)
+-- Start what waits for the objects of these events, all in one transaction, each on its own, and forget the events.
+--
+-- p_events: [{id, key}]. An event that is gone, is not due or is held by another tick is passed over. Answers one row for
+-- each run started, and one with a failure for each event that could not be handled; the caller rings for the runs.
+create function millrace.start_for_storage_events(p_events jsonb)
+returns table (event_id bigint, execution_id uuid, failure text)
 language plpgsql
 security definer
 set search_path = ''
@@ -108,12 +116,12 @@ declare
     v_done record;
 begin
     with due as (
-        select e.*, split_part(e.key, '/', 1) as folder
-        from millrace.storage_event e
+        select e.*, p.key, split_part(p.key, '/', 1) as folder
+        from jsonb_to_recordset(p_events) as p (id bigint, key text)
+        join millrace.storage_event e on e.id = p.id
         where e.due_at <= v_now
-        order by e.due_at, e.id
-        limit p_limit
-        for update skip locked
+        order by e.id
+        for update of e skip locked
     )
     select
         array_agg(d.id),
@@ -157,12 +165,11 @@ begin
                 due_at = case when e.attempts < 4 then v_now + interval '1 minute' * 8 ^ e.attempts end
             where e.id = v_done.id;
         end if;
-        return query select v_done.id, v_done.execution_id, v_done.failure, cardinality(v_ids) >= p_limit;
+        return query select v_done.id, v_done.execution_id, v_done.failure;
     end loop;
     delete from millrace.storage_event e
     where e.id = any (v_ids)
         and not e.id = any (v_failed);
-    return query select null::bigint, null::uuid, null::text, true where cardinality(v_ids) >= p_limit;
 end
 $$;
 
@@ -180,8 +187,8 @@ as $$
 $$;
 
 
-grant execute on function millrace.storage_events_wait() to millrace_engine;
+grant execute on function millrace.due_storage_events(integer) to millrace_engine;
 
-grant execute on function millrace.drain_storage_events(integer) to millrace_engine;
+grant execute on function millrace.start_for_storage_events(jsonb) to millrace_engine;
 
 grant execute on function millrace.sweep_storage_events() to millrace_engine;

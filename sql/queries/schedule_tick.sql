@@ -1,6 +1,6 @@
 -- name: due
--- Whatever wants attention: runs and jobs that nobody attends, and schedules whose time has come.
-select 'run' as what, r.execution_id as id, null as kind, r.delay, null::jsonb as schedule
+-- Whatever wants attention: runs and jobs that nobody attends, schedules whose time has come, files that were stored.
+select 'run' as what, r.execution_id as id, null as kind, r.delay, null::jsonb as row
 from millrace.due_runs(%(limit)s, %(grace)s, %(horizon)s) r
 union all
 select 'job', j.id, j.kind, 0, null
@@ -9,8 +9,8 @@ union all
 select 'schedule', s.id, null, 0, to_jsonb(s)
 from millrace.due_schedules(%(limit)s) s
 union all
-select 'stored', null, null, 0, null
-where millrace.storage_events_wait();
+select 'stored', null, null, 0, to_jsonb(e)
+from millrace.due_storage_events(%(limit)s) e;
 
 -- name: fire
 -- Fire schedules as planned; what is not due any more is passed over.
@@ -25,10 +25,10 @@ select
     millrace.sweep_deliveries(%(delivery_days)s, %(limit)s) as deliveries,
     millrace.sweep_runs(%(run_days)s, %(limit)s) as runs;
 
--- name: drain
+-- name: stored
 -- Start what waits for objects that Supabase Storage keeps.
-select event_id, execution_id, failure, again
-from millrace.drain_storage_events(%(limit)s);
+select event_id, execution_id, failure
+from millrace.start_for_storage_events(%(events)s);
 
 -- name: ticked
 -- Write down that a tick ended; how many seconds after the one before.

@@ -14,6 +14,7 @@ from functions.schedule_tick.tick import Done, Tick
 from infra.buckets import declared
 from infra.provision.trigger import install
 from shared.doorbell import RecordingDoorbell
+from shared.storage.supabase import name_of
 from tests.cluster import Connection, TestDatabase, User
 from tests.intake import make_workflow
 
@@ -125,8 +126,8 @@ def test_an_event_that_comes_again_starts_nothing(store: Store) -> None:
     [event] = store.waiting()
     assert store.tick().stored == 1
     store.db.owner.execute(
-        "insert into millrace.storage_event (bucket, key, sequencer, event) values (%s, %s, %s, 'ObjectCreated:Put')",
-        [event["bucket"], event["key"], event["sequencer"]],
+        "insert into millrace.storage_event (bucket, name, sequencer, event) values (%s, %s, %s, 'ObjectCreated:Put')",
+        [event["bucket"], event["name"], event["sequencer"]],
     )
     assert store.tick().stored == 0
     assert store.waiting() == []
@@ -172,6 +173,13 @@ def test_an_odd_size_keeps_no_upload_from_being_stored(store: Store, size: Any) 
     assert store.tick().stored == 1
 
 
+def test_a_key_that_storage_does_not_take_as_a_name_comes_back_as_it_was(store: Store) -> None:
+    key = store.mine("Rechnung März.pdf")
+    store.put(name_of(key))
+    assert store.tick().stored == 1
+    assert store.runs()[0]["trigger_data"]["payload"]["key"] == key
+
+
 def test_whoever_may_upload_needs_no_right_of_ours(store: Store) -> None:
     store.put(store.mine("a.txt"), connection=store.db.connect("service_role"))
     assert len(store.waiting()) == 1
@@ -198,14 +206,21 @@ def test_two_ticks_start_a_file_once(store: Store) -> None:
     store.put(store.mine("a.txt"))
     first = store.db.connect("millrace_engine")
     with first.transaction():
-        drained = first.execute("select * from millrace.drain_storage_events(10)").fetchall()
+        drained = first.execute(
+            """
+            select *
+            from millrace.start_for_storage_events(
+                (select jsonb_agg(jsonb_build_object('id', id, 'key', name)) from millrace.due_storage_events(10))
+            )
+            """
+        ).fetchall()
         assert len(drained) == 1
         assert store.tick().stored == 0
     assert store.tick().stored == 0
     assert len(store.runs()) == 1
 
 
-def test_a_deletion_waits_for_the_drain_and_never_the_other_way_round(store: Store) -> None:
+def test_the_tick_passes_over_what_a_deletion_holds(store: Store) -> None:
     store.put(store.mine("a.txt"))
     with store.api.transaction():
         store.api.execute("delete from storage.objects")
