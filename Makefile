@@ -8,7 +8,7 @@ STAGE  ?= dev
 DEPLOY := $(if $(shell command -v npm),node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-deploy demo dev test soak check format reference template lint-template deploy lock clean
+.PHONY: help install install-deploy demo dev test soak check format reference package package-report template lint-template deploy lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -51,6 +51,12 @@ format: install ## Format and fix what can be fixed
 
 reference: install ## Write docs/settings.md and docs/api.md anew from the code
 	$(BIN)/python -m infra.reference
+
+package: install ## Build a zip per function to dist/packages; TARGET=arm64, x86_64 or host (default: the first two)
+	@$(BIN)/millrace package $(if $(TARGET),--target $(TARGET))
+
+package-report: install ## Build for this machine and time each function's cold import
+	@$(BIN)/millrace package --measure
 
 template: install install-deploy ## Compile serverless.yml for STAGE to dist/template.json and check it
 	@$(BIN)/python -m infra.template --stage $(STAGE)

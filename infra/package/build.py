@@ -130,6 +130,7 @@ def build(
     _uv()  # found here, for looking is not safe in several threads at once
     folder = folder or root / "dist" / "packages" / target.name
     folder.parent.mkdir(parents=True, exist_ok=True)
+    archiver = archive.Archiver()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=folder.parent) as scratch:
         work = Path(scratch)
         done = work / "done"
@@ -142,7 +143,7 @@ def build(
         def pack(staged: _Staged) -> Package:
             progress(target.name, staged.face.name, "packing")
             path = done / f"{staged.face.name}.zip"
-            digest = archive.write(path, staged.files)
+            digest = archiver.write(path, staged.files)
             unzipped = sum(source.stat().st_size for source in staged.files.values())
             final = folder / path.name
             zipped = path.stat().st_size
@@ -189,7 +190,12 @@ def _stage(root: Path, folder: Path, target: Target, face: Face, lock: Lock) -> 
     for file in face.closure.files:
         if file in staged.files:
             raise PackageError(f"{face.name}: {file} is ours and also a distribution's")
-        staged.files[file] = root / file
+        staged.files[file] = folder / "ours" / file
+        staged.files[file].parent.mkdir(parents=True, exist_ok=True)
+        try:  # a copy, for the bytecode must be of the very source that is packed: nobody compares them later
+            shutil.copyfile(root / file, staged.files[file])
+        except FileNotFoundError:
+            raise PackageError(f"{face.name}: {file} went away while it was packed") from None
     staged.distributions = tuple(
         sorted(path.name.removesuffix(".dist-info").replace("-", " ") for path in installed.glob("*.dist-info"))
     )
