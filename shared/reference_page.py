@@ -77,9 +77,15 @@ def _fields(description: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         f"{', required' if name in required else ''}</td><td>{_prose(field.get('description', ''))}</td></tr>"
         for name, field in properties.items()
     )
-    example = {name: field["examples"][0] for name, field in properties.items() if field.get("examples")}
+    example = example_of(schema)
     shown = f"<pre>{escape(json.dumps(example, indent=2))}</pre>" if example else ""
     return f"<table>{rows}</table>{shown}"
+
+
+def example_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An object made of its fields' examples; empty when they give none."""
+    fields = schema.get("properties", {}).items()
+    return {name: field["examples"][0] for name, field in fields if field.get("examples")}
 
 
 def _resolve(description: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -136,7 +136,7 @@ class CancelOutput(Output):
 class ResolveInput(Input):
     """What to do about a step that may or may not have had its effect when its worker was lost."""
 
-    decision: Literal["retry", "complete", "fail"]
+    decision: Literal["retry", "complete", "fail"] = Field(examples=["retry"])
     """Do it again, take it as done with `output`, or fail it."""
     iteration: int = Field(default=0, ge=0, le=2_147_483_647)
     output: Any = None

@@ -31,7 +31,7 @@ class StorageTriggerRow(Row):
 class StorageTriggerInput(Input):
     """A new storage trigger for a workflow: it hears of objects under `<your user id>/` in the bucket."""
 
-    bucket: Bucket
+    bucket: Bucket = Field(examples=["ocr-documents"])
     prefix: str = Field(default="", max_length=500, examples=["invoices/"])
     """How the rest of the object's name begins."""
     suffix: str = Field(default="", max_length=100, examples=[".pdf"])

@@ -68,7 +68,7 @@ class WebhookDeliveryRow(Row):
 class SubscriptionInput(Input):
     """A new webhook address for a workflow."""
 
-    workflow_id: UUID
+    workflow_id: UUID = Field(examples=["01a2035d-89e5-76d4-9900-e43e1ad6618f"])
     name: str | None = Field(default=None, min_length=1, max_length=255, examples=["Pushes"])
     webhook_path: str = Field(
         default="/hook", max_length=200, pattern=r"^/?[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$", examples=["/pushes"]

@@ -8,12 +8,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 import functions
 from shared.payloads import keep
+from shared.reference_page import example_of
 from shared.storage import storage
 from shared.web import Api, scope_of
 from tests.cluster import User
@@ -197,6 +200,38 @@ def test_to_another_tenant_nothing_is_there(
     ):  # fmt: skip
         assert api.get(f"{path}/{ids[id_]}").status == 200
     assert api.get(f"{W}/executions/{ids['execution_id']}").json["status"] == "running"
+
+
+def test_what_the_description_shows_as_a_body_is_accepted(
+    api: Gateway, ids: dict[str, str], subtests: pytest.Subtests
+) -> None:
+    shown = 0
+    for app in apps():
+        schemas = app.openapi()["components"]["schemas"]
+        for path, method, route in app.declared:
+            if route.body_field is None:
+                continue
+            example = example_of(schemas[_body(route).__name__])
+            if not example:  # only where all may be left out, or the one field is a secret
+                assert not schemas[_body(route).__name__].get("required"), path
+                continue
+            shown += 1
+            if "workflow_id" in example:
+                example["workflow_id"] = ids["workflow_id"]
+            with subtests.test(method=method, path=path):
+                answer = api.send(method, path.format(**ids), example)
+                # No run here waits for a decision or a signal: what was sent is understood all the same.
+                assert answer.status in ((200, 201, 202) if "{execution_id}" not in path else (202, 404, 409)), answer
+    assert shown >= 14
+
+
+def _body(route: APIRoute) -> type[BaseModel]:
+    """The model of what a route is sent."""
+    assert route.body_field is not None
+    annotation = route.body_field.field_info.annotation
+    return next(
+        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
+    )
 
 
 def test_a_token_without_the_scope_may_use_no_route(gateway: Gateway, api: Gateway, ids: dict[str, str]) -> None:
