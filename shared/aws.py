@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
 
-#: Seconds to connect, and for an answer to begin. A caller has its own, longer, deadline.
-CONNECT_SECONDS = 3
-READ_SECONDS = 20
+#: Seconds to connect, seconds for an answer to begin, and how often that is tried: within what a caller waits for. A
+#: bell is worth little patience, for the tick rings again.
+PATIENCE = {"s3": (3, 20, 3), "sqs": (1, 3, 2), "kms": (2, 5, 3)}
 
 _clients: dict[str, Any] = {}
 _lock = threading.Lock()  # making a client is not safe in several threads, using one is (boto3 guide, "Clients")
@@ -36,12 +36,13 @@ def client(service: str) -> Any:
             import boto3
             from botocore.config import Config
 
+            connect, read, attempts = PATIENCE[service]
             found = _clients[service] = boto3.Session().client(
                 service,  # type: ignore[call-overload]  # the overloads above say which
                 config=Config(
-                    connect_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": 3},
+                    connect_timeout=connect,
+                    read_timeout=read,
+                    retries={"mode": "standard", "total_max_attempts": attempts},
                     signature_version="s3v4" if service == "s3" else None,
                 ),
             )

@@ -194,6 +194,13 @@ class SecretSettings(Settings):
             default=None, description="Key file of the sealed secrets on a laptop: outside the repository, mode 0600."
         ),
     ]
+    secret_kms_key: Annotated[
+        str | None,
+        Field(
+            default=None,
+            description="KMS key (id, ARN or alias) under which secrets are sealed; goes before a key file.",
+        ),
+    ]
 
 
 class OutboundSettings(Settings):

@@ -203,5 +203,5 @@ def test_the_process_has_one_keyring_per_file(path: Path) -> None:
     assert keyring(settings) is keyring(settings)
     sealed: Sealed = sealer(settings)(OWNER, ROW, "hunter2")
     assert opener(settings)(OWNER, ROW, *sealed) == "hunter2"
-    with pytest.raises(SecretError, match="No key file"):
+    with pytest.raises(SecretError, match="No key is configured"):
         sealer(SecretSettings.model_validate({"secret_key_file": None}))(OWNER, ROW, "x")

@@ -1,9 +1,4 @@
-"""Secrets sealed for the database: AES-256-GCM (NIST SP 800-38D), one random nonce each.
-
-The owner's and the row's ids are authenticated with the ciphertext, so that a sealed secret moved to another row or
-owner does not open. Data keys come from a :class:`Keyring` and are kept in memory, so that opening asks nobody; a
-secret names the key that sealed it, so that a new key may become current while the old ones still open.
-"""
+"""Data keys in a file: the laptop's keyring."""
 
 from __future__ import annotations
 
@@ -15,77 +10,10 @@ import secrets
 import stat
 import tempfile
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-from uuid import UUID
 
-from shared.errors import MillraceError, TooLarge
-
-if TYPE_CHECKING:
-    from shared.settings import SecretSettings
-
-LONGEST = 64 * 1024  #: bytes of one secret
-
-_NONCE_BYTES = 12
-_KEY_BYTES = 32
-_PURPOSE = b"millrace secret 1\x00"  # so that nothing sealed for another purpose ever opens here
-
-
-class SecretError(MillraceError):
-    """The secret cannot be opened."""
-
-    slug = "secret"
-
-
-class Sealed(NamedTuple):
-    """What the row keeps."""
-
-    key_id: str
-    nonce: bytes
-    ciphertext: bytes
-
-
-class Keyring(Protocol):
-    """Where data keys come from."""
-
-    def current(self) -> str:
-        """The id of the key that seals now."""
-
-    def data_key(self, key_id: str) -> bytes:
-        """The 32 bytes of a key; :class:`SecretError` when it is not known. Cheap: it is kept."""
-
-
-def seal(keyring: Keyring, owner_id: UUID, secret_id: UUID, plaintext: str) -> Sealed:
-    """``plaintext`` for the row ``secret_id`` of ``owner_id``; :class:`TooLarge` beyond ``LONGEST`` bytes."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    data = plaintext.encode()
-    if len(data) > LONGEST:
-        raise TooLarge(f"A secret has at most {LONGEST} bytes.")
-    key_id = keyring.current()
-    nonce = os.urandom(_NONCE_BYTES)
-    return Sealed(
-        key_id, nonce, AESGCM(keyring.data_key(key_id)).encrypt(nonce, data, _bound_to(owner_id, secret_id, key_id))
-    )
-
-
-def unseal(keyring: Keyring, owner_id: UUID, secret_id: UUID, key_id: str, nonce: bytes, ciphertext: bytes) -> str:
-    """The plaintext; :class:`SecretError` when anything was changed, moved, or sealed by a key that is not known."""
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    cipher = AESGCM(keyring.data_key(key_id))
-    try:
-        data = cipher.decrypt(bytes(nonce), bytes(ciphertext), _bound_to(owner_id, secret_id, key_id))
-    except (InvalidTag, ValueError):
-        raise SecretError from None
-    return data.decode()
-
-
-def _bound_to(owner_id: UUID, secret_id: UUID, key_id: str) -> bytes:
-    return _PURPOSE + owner_id.bytes + secret_id.bytes + key_id.encode()
+from shared.secrets.keys import KEY_BYTES, SecretError
 
 
 class LocalKeyring:
@@ -179,7 +107,7 @@ class LocalKeyring:
 
 
 def _new_key() -> tuple[str, bytes]:
-    return f"local-{secrets.token_hex(8)}", secrets.token_bytes(_KEY_BYTES)
+    return f"local-{secrets.token_hex(8)}", secrets.token_bytes(KEY_BYTES)
 
 
 def _parse(document: bytes) -> tuple[str, dict[str, bytes]]:
@@ -187,34 +115,8 @@ def _parse(document: bytes) -> tuple[str, dict[str, bytes]]:
         listed = json.loads(document)
         keys = {name: base64.b64decode(key, validate=True) for name, key in listed["keys"].items()}
         current = listed["current"]
-        if current not in keys or any(len(key) != _KEY_BYTES for key in keys.values()):
+        if current not in keys or any(len(key) != KEY_BYTES for key in keys.values()):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise SecretError("The key file cannot be read.", remedy="Put back the copy that was kept of it.") from None
     return current, keys
-
-
-_keyrings: dict[Path, LocalKeyring] = {}
-
-
-def keyring(settings: SecretSettings | None = None) -> Keyring:
-    """This process's keyring; :class:`SecretError` when none is configured."""
-    from shared.settings import SecretSettings
-
-    settings = settings or SecretSettings.load()
-    path = settings.secret_key_file
-    if path is None:
-        raise SecretError("No key file is configured.", remedy="Set MILLRACE_SECRET_KEY_FILE.")
-    return _keyrings.setdefault(path, LocalKeyring(path))
-
-
-def sealer(settings: SecretSettings) -> Callable[[UUID, UUID, str], Sealed]:
-    """``(owner id, row id, plaintext) -> sealed`` with this process's keyring, which is read at the first call."""
-    return lambda owner_id, secret_id, plaintext: seal(keyring(settings), owner_id, secret_id, plaintext)
-
-
-def opener(settings: SecretSettings) -> Callable[[UUID, UUID, str, bytes, bytes], str]:
-    """``(owner id, row id, key id, nonce, ciphertext) -> plaintext`` likewise."""
-    return lambda owner_id, secret_id, key_id, nonce, ciphertext: unseal(
-        keyring(settings), owner_id, secret_id, key_id, nonce, ciphertext
-    )

@@ -1,8 +1,4 @@
-"""The doorbell: telling a queue that a row wants attention.
-
-Postgres holds the truth; a bell only saves waiting for the next tick. So ringing never fails a caller: a bell that
-cannot be delivered is counted and forgotten, and ``schedule_tick`` rings again for whatever is due and unattended.
-"""
+"""Bells as datagrams to a Unix socket: the laptop's doorbell."""
 
 from __future__ import annotations
 
@@ -12,29 +8,16 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
-from typing import Protocol
 
-from shared.settings import DoorbellSettings
-
-#: The longest delay a queue takes, in seconds (SQS: 15 minutes). Longer waits are the tick's.
-MAX_DELAY_SECONDS = 900.0
+from shared.doorbell.port import MAX_DELAY_SECONDS
 
 #: How long a bell may wait for the listener to make room.
 _PATIENCE_SECONDS = 0.05
 
-RUNS = "workflow-run"  #: the queue that brings runs to workers
-
-
-class Doorbell(Protocol):
-    """Rings ``queue`` once for each id, ``delay`` seconds from now (at most :data:`MAX_DELAY_SECONDS`)."""
-
-    def ring(self, queue: str, ids: Iterable[str], delay: float = 0) -> None: ...
-
 
 class SocketDoorbell:
-    """One id per datagram to ``<directory>/<queue>.sock``: the laptop's doorbell.
+    """One id per datagram to ``<directory>/<queue>.sock``.
 
     A full buffer (EAGAIN), a listener that is gone (ECONNREFUSED) or not there yet (ENOENT) are counted in ``missed``.
     Linux lets ten datagrams wait unless told otherwise (net.unix.max_dgram_qlen), so a burst goes at the pace of a
@@ -67,29 +50,3 @@ class SocketDoorbell:
 
     def close(self) -> None:
         self._socket.close()
-
-
-class RecordingDoorbell:
-    """Keeps what was rung, as ``(queue, id, delay)``, for tests and for driving runs by hand."""
-
-    def __init__(self) -> None:
-        self.rung: list[tuple[str, str, float]] = []
-
-    def ring(self, queue: str, ids: Iterable[str], delay: float = 0) -> None:
-        self.rung.extend((queue, id_, delay) for id_ in ids)
-
-
-class SilentDoorbell:
-    """Rings nothing: the tick finds everything, later."""
-
-    def ring(self, queue: str, ids: Iterable[str], delay: float = 0) -> None:
-        """Leave it to the tick."""
-
-
-@cache
-def doorbell() -> Doorbell:
-    """The process's doorbell, as ``MILLRACE_DOORBELL`` names it: ``socket:<directory>`` or ``none``."""
-    kind, _, rest = DoorbellSettings.load().doorbell.partition(":")
-    if kind == "socket":
-        return SocketDoorbell(Path(rest))
-    return SilentDoorbell()
