@@ -358,7 +358,8 @@ def test_ended_runs_are_kept_unless_it_is_said_for_how_long(mill: Mill) -> None:
             [id_, mill.workflow, mill.user.id, str(id_), "completed" if ended else "running", at],
         )
         mill.db.owner.execute(
-            "insert into executionstep (execution_id, node_id, node_type, seq, status) values (%s, 'a', 'x', 1, 'completed')",
+            "insert into executionstep (execution_id, node_id, node_type, seq, status)"
+            " values (%s, 'a', 'x', 1, 'completed')",
             [id_],
         )
     mill.tick()
