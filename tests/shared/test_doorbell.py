@@ -122,12 +122,12 @@ class TestContract:
 
     @given(delay=st.floats(0, 5000))
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-    def test_a_wait_is_never_early_nor_a_second_late(self, rings: tuple[Doorbell, Heard], delay: float) -> None:
+    def test_a_wait_is_never_early_nor_more_than_a_second_late(self, rings: tuple[Doorbell, Heard], delay: float) -> None:
         bell, heard = rings
         bell.ring("workflow-run", ["x"], delay)
         [(_, told)] = heard("workflow-run")
         wanted = min(delay, MAX_DELAY_SECONDS)
-        assert wanted <= told < wanted + 1
+        assert wanted <= told <= wanted + 1
 
     def test_a_queue_that_is_not_there_fails_nobody(self, rings: tuple[Doorbell, Heard]) -> None:
         bell, _ = rings
