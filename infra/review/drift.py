@@ -13,17 +13,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.review.catalogue import GRANTEES, Catalogue, Facts
-from infra.review.remedy import Remedy, Restorer, constraint_rank, function_place, split
+from infra.review.expression import settled
+from infra.review.remedy import (
+    Remedy,
+    Restorer,
+    called_functions,
+    constraint_rank,
+    function_place,
+    is_foreign_key,
+    split,
+)
 from infra.review.snapshot import Expected, Snapshot
 
-#: Kinds in the order in which missing ones can be restored.
+#: Kinds in the order in which missing ones can be restored. Functions come twice: those that defaults, rules and
+#: policies call before the tables, the others, which may name tables and columns, after them.
 ORDER = [
     "schema",
     "extension",
     "role",
-    "function",
+    "called function",
     "table",
     "column",
+    "function",
     "constraint",
     "index",
     "policy",
@@ -33,6 +44,9 @@ ORDER = [
 ]
 
 _PARTS = {"column", "constraint", "index", "policy", "trigger"}
+
+#: Facts that are expressions, which Postgres may write in more than one way.
+_EXPRESSIONS = {"default", "definition", "using", "check"}
 
 #: What a role may have beside what ours need: a team may bound it further.
 _ADDABLE_ROLE_FACTS = ("settings",)
@@ -74,37 +88,50 @@ def compare(
     """``pending`` are the versions not applied; ``fresh`` says that none is, so that nothing there is ours yet."""
     made = Difference()
     same = _renamed(snapshot, found)
-    for kind in ORDER:
+    for rank in ORDER:
+        kind = rank.removeprefix("called ")
         there = found.get(kind, {})
-        for name, one in _in_order(kind, snapshot):
+        for name, one in _in_order(rank, snapshot):
             facts = there.get(same.get((kind, name), name))
             if one.since in pending:
                 if facts is not None and kind not in ("role", "schema", "extension"):
                     made.early.setdefault(one.since, []).append((kind, name))
             elif facts is None:
                 above = parent(kind, name)
-                if above is None or above[1] in found.get(above[0], {}):
+                # A table comes back with all of its own; what refers to others follows when all are there.
+                refers = kind == "trigger" or is_foreign_key(one.facts)
+                if above is None or above[1] in found.get(above[0], {}) or refers:
                     made.drifts.append(_missing(kind, name, one, restorer))
             elif one.changed not in pending and (said := list(_differences(kind, one.facts, facts))):
                 remedy = restorer.alter(kind, name, facts)
                 made.drifts.append(Drift(kind, name, "; ".join(said), remedy, one.changed))
-        if not fresh:
+        if not fresh and rank == kind:
             _beside(kind, snapshot, found, pending, restorer, set(same.values()), made)
     return made
 
 
-def _in_order(kind: str, snapshot: Snapshot) -> list[tuple[str, Expected]]:
+def _in_order(rank: str, snapshot: Snapshot) -> list[tuple[str, Expected]]:
     """Keys before the constraints that refer to them; functions as the migrations make them."""
+    kind = rank.removeprefix("called ")
     wanted = snapshot.objects.get(kind, {})
     if kind == "constraint":
         return sorted(wanted.items(), key=lambda item: constraint_rank(item[1].facts["definition"]))
     if kind == "function":
-        return sorted(wanted.items(), key=lambda item: function_place(item[0], snapshot))
+        called = called_functions(snapshot)
+        ranked = {name: one for name, one in wanted.items() if (name in called) == (rank != kind)}
+        return sorted(ranked.items(), key=lambda item: function_place(item[0], snapshot))
     return list(wanted.items())
 
 
 def _missing(kind: str, name: str, one: Expected, restorer: Restorer) -> Drift:
-    return Drift(kind, name, "is missing", restorer.create(kind, name), one.changed)
+    granted = kind in ("grant", "default privilege")
+    return Drift(
+        kind,
+        name,
+        "; ".join(_privileges(one.facts, {})) if granted else "is missing",
+        restorer.create(kind, name),
+        one.changed,
+    )
 
 
 def _renamed(snapshot: Snapshot, found: Catalogue) -> dict[tuple[str, str], str]:
@@ -123,7 +150,9 @@ def _renamed(snapshot: Snapshot, found: Catalogue) -> dict[tuple[str, str], str]
 
 
 def _nameless(facts: Facts) -> str:
-    return re.sub(r'\A(CREATE (?:UNIQUE )?INDEX) ("(?:[^"]|"")*"|\S+) ON', r"\1 ON", str(facts["definition"]))
+    """A definition without the name, in the one form."""
+    text = re.sub(r'\A(CREATE (?:UNIQUE )?INDEX) ("(?:[^"]|"")*"|\S+) ON', r"\1 ON", str(facts["definition"]))
+    return settled(text)
 
 
 # --- what differs -----------------------------------------------------------------------------------------------------
@@ -149,9 +178,7 @@ def _differences(kind: str, wanted: Facts, found: Facts) -> Iterator[str]:
         return
     for fact in sorted({*wanted, *found}):
         should, has = wanted.get(fact), found.get(fact)
-        if fact == "definition" and kind in ("index", "constraint"):
-            should, has = _nameless(wanted), _nameless(found)
-        if should == has:
+        if should == has or (fact in _EXPRESSIONS and _told(kind, wanted, fact) == _told(kind, found, fact)):
             continue
         if said := _SAYS.get((kind, fact)):
             if sentence := said[0] if should else said[1]:
@@ -170,6 +197,13 @@ def _differences(kind: str, wanted: Facts, found: Facts) -> Iterator[str]:
             yield f"lacks {fact}" if should else f"has {fact}"
         else:
             yield f"has {fact.replace('_', ' ')} {_shown(has)}, should be {_shown(should)}"
+
+
+def _told(kind: str, facts: Facts, fact: str) -> str | None:
+    """An expression in the one form. An index's definition holds its name, which does not count."""
+    if fact == "definition" and kind == "index":
+        return _nameless(facts)
+    return settled(str(facts[fact])) if fact in facts else None
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from infra import migrations
 from infra.review.catalogue import Facts
+from infra.review.expression import settled
 from infra.review.snapshot import Expected, Snapshot
 
 
@@ -100,6 +101,8 @@ class Restorer:
         yield f"create table {name} (\n" + ",\n".join(columns) + f"\n){options};"
         constraints = sorted(self._of("constraint", name), key=lambda one: constraint_rank(one[1].facts["definition"]))
         for constraint, one in constraints:
+            if is_foreign_key(one.facts):
+                continue  # restored by itself, when the other table is there
             yield f"alter table {name} add constraint {split(constraint)[1]} {one.facts['definition']};"
         for _, one in self._of("index", name):
             yield f"{one.facts['definition']};"
@@ -107,8 +110,6 @@ class Restorer:
             yield f"alter table {name} enable row level security;"
         for policy, one in self._of("policy", name):
             yield _create_policy(policy, one.facts)
-        for _, one in self._of("trigger", name):
-            yield f"{one.facts['definition']};"
         yield from self._grants(f"table {name} to ")
 
     def _of(self, kind: str, table: str) -> list[tuple[str, Expected]]:
@@ -135,7 +136,7 @@ class Restorer:
                 return self._alter_column(name, wanted, found)
             case "constraint":
                 table, constraint = split(name)
-                if wanted["definition"] == found["definition"]:
+                if settled(wanted["definition"]) == settled(found["definition"]):
                     return Remedy(
                         (f"alter table {table} validate constraint {constraint};",),
                         note="It fails on a row that breaks the rule, and names it.",
@@ -143,7 +144,7 @@ class Restorer:
                 return Remedy((f"alter table {table} drop constraint {constraint};", *_add_constraint(name, wanted)))
             case "index":
                 schema, index = _schema(name), split(name)[1]
-                if wanted["definition"] == found["definition"]:
+                if "invalid" in found:
                     return Remedy((f"reindex index concurrently {schema}.{index};",))
                 return Remedy((f"drop index concurrently {schema}.{index};", _create_index(wanted)))
             case "policy":
@@ -396,6 +397,22 @@ def _alter_role(name: str, wanted: Facts, found: Facts) -> Iterable[str]:
         if setting not in found.get("settings", []):
             parameter, _, value = setting.partition("=")
             yield f"alter role {name} set {parameter.lower()} = '{value}';"
+
+
+def is_foreign_key(facts: Facts) -> bool:
+    return str(facts.get("definition", "")).startswith("FOREIGN KEY")
+
+
+def called_functions(snapshot: Snapshot) -> set[str]:
+    """The functions that defaults, constraints, indexes and policies call."""
+    texts = [
+        str(one.facts.get(fact, ""))
+        for kind in ("column", "constraint", "index", "policy")
+        for one in snapshot.objects.get(kind, {}).values()
+        for fact in ("default", "definition", "using", "check")
+    ]
+    called = {name for text in texts for name in re.findall(r"millrace\.\w+(?=\()", text)}
+    return {name for name in snapshot.objects.get("function", {}) if name.partition("(")[0] in called}
 
 
 def function_text(name: str, snapshot: Snapshot) -> str:
