@@ -50,9 +50,7 @@ Json = Any  #: what ``json.loads`` gives
 NAMES = ("trigger", "nodes", "variables", "execution")
 ITEM_NAMES = ("item", "index", "accumulator")
 
-DEEPEST_VALUE = (
-    strict_json.MAX_DEPTH + 16
-)  #: lists and maps inside each other: as deep as may come in, in ours
+DEEPEST_VALUE = strict_json.MAX_DEPTH + 16  #: lists and maps inside each other: as deep as may come in, in ours
 
 _PORTIONS_WORK = 4  #: times the work of one, by all portions of a list together: their memory is given back in between
 
