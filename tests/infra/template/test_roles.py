@@ -1,0 +1,88 @@
+"""Each function has a role of its own, which lets it do what its code does and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.template.compiler import Template
+from tests.infra.template.reading import functions, listed, properties, spelled
+
+PAYLOADS = "<WorkflowAttachmentsBucket.Arn>"
+RING = {("sqs:SendMessage", "<WorkflowRunQueue.Arn>")}
+KEEP = {("s3:GetObject", f"{PAYLOADS}/*"), ("s3:PutObject", f"{PAYLOADS}/*"), ("s3:ListBucket", PAYLOADS)}
+
+
+def hear(queue: str) -> set[tuple[str, str]]:
+    return {(f"sqs:{verb}", f"<{queue}.Arn>") for verb in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")}
+
+
+#: Beside writing its own log.
+MAY = {
+    "webhook-intake": RING | KEEP | {("kms:Decrypt", "<SecretsKey.Arn>")},
+    "workflow-api": RING | KEEP | {("kms:Decrypt", "<SecretsKey.Arn>"), ("kms:GenerateDataKey", "<SecretsKey.Arn>")},
+    "account": set(),
+    "item": set(),
+    "workflow-run": RING | KEEP | hear("WorkflowRunQueue"),
+    "schedule-tick": RING,
+    "storage-intake": RING | hear("StorageEventsQueue"),
+}
+
+
+def roles(template: Template) -> dict[str, tuple[str, dict[str, Any]]]:
+    """By function: its log group's logical id and its role."""
+    made = properties(template, "AWS::IAM::Role")
+    given = properties(template, "AWS::Lambda::Function")
+    return {
+        key: (
+            logical.replace("LambdaFunction", "LogGroup"),
+            made[spelled(given[logical]["Role"]).strip("<>").removesuffix(".Arn")],
+        )
+        for logical, key in functions(template).items()
+    }
+
+
+def granted(role: dict[str, Any]) -> set[tuple[str, str]]:
+    """Each action with each resource that it is allowed on."""
+    return {
+        (action, spelled(resource))
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+
+
+def test_no_two_functions_share_a_role_and_no_role_is_left_over(dev: Template) -> None:
+    assert len(properties(dev, "AWS::IAM::Role")) == len(functions(dev)) == len(roles(dev))
+    named = [spelled(one["Role"]) for one in properties(dev, "AWS::Lambda::Function").values()]
+    assert len(set(named)) == len(named)
+
+
+def test_a_role_allows_what_its_function_does_and_nothing_else(dev: Template) -> None:
+    log = ("logs:CreateLogStream", "logs:PutLogEvents")
+    for key, (group, role) in roles(dev).items():
+        assert granted(role) == MAY[key] | {(action, f"<{group}.Arn>") for action in log}, key
+    assert set(roles(dev)) == set(MAY)
+
+
+def test_no_role_borrows_a_policy_or_allows_by_pattern(dev: Template) -> None:
+    for key, (_, role) in roles(dev).items():
+        assert "ManagedPolicyArns" not in role, key
+        for action, resource in granted(role):
+            assert "*" not in action, key
+            assert resource.startswith("<"), f"{key} may {action} on {resource}, which is not the stack's own"
+
+
+def test_only_lambda_may_take_a_role(dev: Template) -> None:
+    for _, role in roles(dev).values():
+        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+        assert statement["Action"] == "sts:AssumeRole"
+
+
+def test_the_key_of_secrets_turns_over_and_outlives_the_stack(dev: Template) -> None:
+    key = dev.resources("AWS::KMS::Key")["SecretsKey"]
+    assert key["Properties"]["EnableKeyRotation"] is True
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    [statement] = key["Properties"]["KeyPolicy"]["Statement"]
+    assert spelled(statement["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"

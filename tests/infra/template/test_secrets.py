@@ -1,0 +1,55 @@
+"""The template may be shown to anybody: secrets are put in by CloudFormation, from Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+
+from infra.template import readiness
+from infra.template.compiler import Template
+from tests.infra.template.conftest import Compile
+from tests.infra.template.reading import functions, properties
+
+TENANT = {"workflow-api", "account", "item"}
+
+
+def variables(template: Template) -> dict[str, dict[str, object]]:
+    given = properties(template, "AWS::Lambda::Function")
+    return {key: given[logical]["Environment"]["Variables"] for logical, key in functions(template).items()}
+
+
+def test_database_addresses_are_references_one_for_each_role(prod: Template) -> None:
+    for key, given in variables(prod).items():
+        role = "api" if key in TENANT else "engine"
+        reference = f"{{{{resolve:secretsmanager:millrace-prod:SecretString:{role}_database_url}}}}"
+        assert given["MILLRACE_DATABASE_URL"] == reference
+    assert list(readiness.readable_secrets(prod)) == []
+
+
+def test_only_who_checks_tokens_is_told_how(prod: Template) -> None:
+    assert {key for key, given in variables(prod).items() if given.get("MILLRACE_JWT_JWKS_URL")} == TENANT
+
+
+def test_an_address_from_the_environment_is_used_and_pointed_out(compile: Compile) -> None:  # noqa: A002
+    told = compile(env={"MILLRACE_API_DATABASE_URL": "postgresql://api:hunter2@pooler/postgres"})
+    assert "hunter2" in json.dumps(told.body)
+    assert list(readiness.readable_secrets(told)) == ["MILLRACE_DATABASE_URL"]
+
+
+def test_ports_are_named_by_what_only_the_deployment_knows(dev: Template) -> None:
+    for given in variables(dev).values():
+        assert given["MILLRACE_STORAGE"] == {"Fn::Join": ["", ["s3:millrace-dev-", {"Ref": "AWS::AccountId"}]]}
+        doorbell = given["MILLRACE_DOORBELL"]
+        assert isinstance(doorbell, dict)
+        parts = doorbell["Fn::Join"][1]
+        known = {"AWS::Region": "eu-central-1", "AWS::URLSuffix": "amazonaws.com", "AWS::AccountId": "123456789012"}
+        said = "".join(part if isinstance(part, str) else known[part["Ref"]] for part in parts)
+        assert said == "sqs:https://sqs.eu-central-1.amazonaws.com/123456789012/millrace-dev"
+
+
+def test_what_a_deployment_would_lack_is_named_before_it_is_made(compile: Compile) -> None:  # noqa: A002
+    bare = compile(env={"MILLRACE_JWT_JWKS_URL": "", "MILLRACE_ENGINE_DATABASE_URL": ""})
+    said = list(readiness.lacking(Template("dev", bare.body, ("dist/packages/arm64/item.zip",))))
+    assert said[0] == "dist/packages/arm64/item.zip is not built: `make package`."
+    assert sum("cannot check tokens" in line for line in said) == len(TENANT)
+    assert sum("where the database is" in line for line in said) == 4
+    assert list(readiness.lacking(compile())) == []
