@@ -8,18 +8,30 @@ STAGE  ?= dev
 DEPLOY := $(if $(shell command -v npm),node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-deploy demo dev test soak check format reference package package-report template lint-template deploy lock clean
+.PHONY: help install install-dev install-bench install-deploy demo dev test soak check format reference package package-report template lint-template deploy lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
 
-install: $(VENV)/.installed ## Make .venv and install the locked dependencies
+install: $(VENV)/.installed ## Make .venv with what the local stack needs; the other targets share it
 
-$(VENV)/.installed: requirements/dev.txt pyproject.toml
+# Packages are byte-compiled at their first import: compiling all of them here would double the time.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+$(VENV)/.installed: requirements/local.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(PIP) --require-hashes -r requirements/local.txt
+	$(PIP) --no-build-isolation --no-deps -e .
 	@touch $@
+
+install-dev: $(VENV)/.installed-dev ## Add what tests, checks and packaging need
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install-bench: install ## Add the peers that the benchmarks in bench/ measure beside ours
+	$(PIP) --require-hashes -r requirements/bench.txt
 
 install-deploy: node_modules/.package-lock.json ## Install what compiles and deploys serverless.yml (needs Node)
 
@@ -33,43 +45,43 @@ demo: install ## Post a signed webhook on this machine and watch its durable run
 dev: install ## Start the local stack and leave it running
 	@$(BIN)/millrace dev
 
-test: install $(DEPLOY) ## Run every test
+test: install-dev $(DEPLOY) ## Run every test
 	$(BIN)/python -m pytest
 
-soak: install ## Run the long tests: kills, races, floods
+soak: install-dev ## Run the long tests: kills, races, floods
 	$(BIN)/python -m pytest -m soak -n 0
 
-check: install ## Lint, types and the import contract
+check: install-dev ## Lint, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install ## Format and fix what can be fixed
+format: install-dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: install ## Write docs/settings.md and docs/api.md anew from the code
+reference: install-dev ## Write docs/settings.md and docs/api.md anew from the code
 	$(BIN)/python -m infra.reference
 
-package: install ## Build a zip per function to dist/packages; TARGET=arm64, x86_64 or host (default: the first two)
+package: install-dev ## Build a zip per function to dist/packages; TARGET=arm64, x86_64 or host (default: the first two)
 	@$(BIN)/millrace package $(if $(TARGET),--target $(TARGET))
 
-package-report: install ## Build for this machine and time each function's cold import
+package-report: install-dev ## Build for this machine and time each function's cold import
 	@$(BIN)/millrace package --measure
 
-template: install install-deploy ## Compile serverless.yml for STAGE to dist/template.json and check it
+template: install-dev install-deploy ## Compile serverless.yml for STAGE to dist/template.json and check it
 	@$(BIN)/python -m infra.template --stage $(STAGE)
 
 # W3005: osls writes dependencies down that CloudFormation would find by itself.
 lint-template: template ## Lint dist/template.json
 	$(BIN)/cfn-lint --template dist/template.json --ignore-checks W3005
 
-deploy: install install-deploy ## Deploy the packages to STAGE: docs/deploy.md says what comes before
+deploy: install-dev install-deploy ## Deploy the packages to STAGE: docs/deploy.md says what comes before
 	@$(BIN)/python -m infra.template --stage $(STAGE) --ready
 	node_modules/.bin/osls deploy --stage $(STAGE)
 
-lock: ## Renew requirements/*.txt from pyproject.toml (hashes, no index addresses)
+lock: install-dev ## Renew requirements/*.txt from pyproject.toml (hashes, no index addresses)
 	for extra in local dev bench; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --quiet --output-file requirements/$$extra.txt || exit 1; done
