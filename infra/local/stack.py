@@ -397,6 +397,7 @@ class Stack:
             "MILLRACE_DOORBELL": f"socket:{bells}",
             "MILLRACE_JWT_SECRET": self._secret("jwt"),
             "MILLRACE_SECRET_KEY_FILE": os.environ.get("MILLRACE_SECRET_KEY_FILE") or str(self._key_file()),
+            "MILLRACE_SECRET_KMS_KEY": "",
             "MILLRACE_STORAGE": f"directory:{self.data_dir / 'objects'}",
             "MILLRACE_STORAGE_SECRET": self._secret("storage"),
             "MILLRACE_STORAGE_URL": self.url,
