@@ -26,6 +26,7 @@ FACES = (
     "functions.workflow_api.api",
     "functions.account.api",
     "functions.item.api",
+    "functions.health.api",
 )
 
 SETTINGS_INTRODUCTION = """\

@@ -17,6 +17,7 @@ class Scope(StrEnum):
     ACCOUNT_WRITE = "account:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"  #: a token makes tokens of its own scopes, never of more
+    HEALTH_READ = "health:read"  #: how the installation is, for monitors
     ITEMS_READ = "items:read"
     ITEMS_WRITE = "items:write"
 

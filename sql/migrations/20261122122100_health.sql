@@ -32,7 +32,7 @@ begin
     values ('schedule-tick', v_now)
     on conflict (name) do update
     set ticked_at = greatest(t.ticked_at, excluded.ticked_at);
-    return greatest(0, extract(epoch from v_now - v_before))::double precision;
+    return case when v_before is not null then greatest(0, extract(epoch from v_now - v_before)) end::double precision;
 end
 $$;
 

@@ -1,4 +1,4 @@
-"""The three API faces over the test's own database."""
+"""The API faces over the test's own database."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def bells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bells]:
 def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
     """The faces, without credentials."""
     from functions.account import api as account
+    from functions.health import api as health
     from functions.item import api as item
     from functions.workflow_api import api as workflow
 
@@ -74,6 +75,7 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
             "/api/v1/workflows": workflow.handler,
             "/api/v1/users": account.handler,
             "/api/v1/items": item.handler,
+            "/health": health.handler,
         }
     )
     shared.database.database().close()

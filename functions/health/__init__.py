@@ -1,0 +1,1 @@
+"""Health: whether this installation's parts answer, and how late it is."""
