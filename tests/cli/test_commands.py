@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +148,23 @@ def test_a_run_is_shown_with_its_steps(terminal: CommandLine) -> None:
     assert f"run {started['id']} of greet  ✓ completed" in for_people
     assert "by manual" in for_people
     assert all(len(line) <= 100 for line in for_people.splitlines())
+
+
+def test_a_command_that_is_stopped_from_the_keyboard_exits_130(terminal: CommandLine) -> None:
+    wait = {"node_id": "wait", "node_type": "delay", "config": {"delay_type": "signal", "signal": "go"}}
+    graph = {"nodes": [{"node_id": "start", "node_type": "trigger"}, wait], "edges": [{"from": "start", "to": "wait"}]}
+    terminal.json("workflows", "apply", terminal.file("wait.json", {"name": "wait", "graph_config": graph}))
+    started = terminal.json("workflows", "run", "wait")
+    command = [str(Path(sys.executable).parent / "millrace"), "runs", "tail", started["id"]]
+    with subprocess.Popen(
+        command, env=terminal.stack.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert started["id"] in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
 
 
 def test_the_newest_run_is_meant_when_none_is_named(terminal: CommandLine) -> None:
