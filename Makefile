@@ -61,8 +61,9 @@ format: install-dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-reference: install-dev ## Write docs/settings.md and docs/api.md anew from the code
+reference: install-dev ## Write anew what is made from the code: docs/settings.md, docs/api.md, what a review expects
 	$(BIN)/python -m infra.reference
+	$(BIN)/python -m infra.review.snapshot
 
 package: install-dev ## Build a zip per function to dist/packages; TARGET=arm64, x86_64 or host (default: the first two)
 	@$(BIN)/millrace package $(if $(TARGET),--target $(TARGET))

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import adopt, local, migrate, package, provision, runs, workflows
+from infra.cli import adopt, local, migrate, package, provision, review, runs, workflows
 from infra.cli.exits import Failure
 from infra.cli.screen import print_failure
 from infra.cli.session import Session
@@ -35,6 +35,7 @@ app.command("package")(package.package)
 app.command("adopt")(adopt.adopt)
 app.command("provision")(provision.provision)
 app.add_typer(migrate.group, name="migrate", short_help="Bring the database's schema up to date.")
+app.command("review")(review.review)
 app.add_typer(workflows.group, name="workflows")
 app.add_typer(runs.group, name="runs")
 

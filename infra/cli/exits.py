@@ -13,7 +13,7 @@ class Exit(IntEnum):
     FAILED = 1  #: the run failed, or the command could not do its work
     USAGE = 2  #: the command line or the file given to it cannot be read
     UNREACHABLE = 3  #: nothing answers at the address
-    REFUSED = 4  #: the API said no: credentials, rights, a missing thing, content that is not valid
+    REFUSED = 4  #: the API or the database said no: credentials, rights, a missing thing, content that is not valid
     INTERRUPTED = 130  #: stopped from the keyboard, as shells count it
 
 

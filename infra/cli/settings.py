@@ -7,7 +7,13 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from infra.cli.exits import Exit, Failure
-from shared.settings import MigrationSettings, SettingsError
+from shared.settings import MigrationSettings, Settings, SettingsError, StorageSettings
+
+
+def _pattern(model: type[Settings], name: str) -> str | None:
+    """The pattern of another model's field."""
+    rules = model.model_fields[name].metadata
+    return next((rule.pattern for rule in rules if getattr(rule, "pattern", None)), None)
 
 
 class CommandSettings(MigrationSettings):
@@ -23,9 +29,23 @@ class CommandSettings(MigrationSettings):
         return database, migration
 
 
+class StoreSettings(Settings):
+    """Where the objects are that a command looks at from outside: it needs no key of theirs."""
+
+    storage: Annotated[str | None, Field(default=None, pattern=_pattern(StorageSettings, "storage"))]
+
+
 def settings() -> CommandSettings:
     """From the environment; what is wrong with it is a usage :class:`Failure`."""
     try:
         return CommandSettings.load()
+    except SettingsError as error:
+        raise Failure(str(error), exit_code=Exit.USAGE) from error
+
+
+def storage_setting() -> str | None:
+    """MILLRACE_STORAGE, if it is set; what is wrong with it is a usage :class:`Failure`."""
+    try:
+        return StoreSettings.load().storage
     except SettingsError as error:
         raise Failure(str(error), exit_code=Exit.USAGE) from error

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.buckets import Bucket
-from infra.provision.trigger import TRIGGERS
-from infra.review.catalogue import Catalogue, Connection, NotAllowed
+from infra.provision import trigger
+from infra.review.catalogue import Connection, NotAllowed
 from infra.review.drift import Drift
 from infra.review.remedy import Remedy
 from shared import statements
@@ -44,7 +44,7 @@ def _privacy(public: bool) -> str:
 
 
 def _held(wanted: Bucket, place: str, says: str, *drifts: tuple[str, Remedy]) -> Held:
-    made = tuple(Drift("bucket", wanted.name, said, remedy, None) for said, remedy in drifts)
+    made = tuple(Drift("bucket", wanted.name, said, remedy) for said, remedy in drifts)
     return Held(wanted.name, place, _privacy(wanted.public), says, made)
 
 
@@ -88,7 +88,10 @@ def _supabase(wanted: Bucket, found: dict[str, Any] | None) -> Held:
 
 
 def _update(wanted: Bucket, setting: str) -> Remedy:
-    return Remedy((f"update storage.buckets set {setting} where id = '{wanted.name}';",))  # noqa: S608 - shown, not run
+    return Remedy(
+        (f"update storage.buckets set {setting} where id = '{wanted.name}';",),  # noqa: S608 - shown, not run
+        note=f"`{PROVISION}` does the same for all buckets.",
+    )
 
 
 def _wrong_privacy(wanted: Bucket) -> str:
@@ -99,15 +102,14 @@ def _size(limit: int | None) -> str:
     return "any size" if limit is None else f"up to {limit} bytes"
 
 
-def triggers(found: Catalogue) -> list[Drift]:
+def triggers(connection: Connection) -> list[Drift]:
     """What must tell us of files in Supabase Storage, and does not."""
-    made = []
-    for name in TRIGGERS:
-        facts = found["trigger"].get(f"storage.objects.{name}")
-        if facts is None or "disabled" in facts:
-            says = f"is {'missing' if facts is None else 'disabled'}: stored files start nothing"
-            made.append(Drift("trigger", f"storage.objects.{name}", says, Remedy(commands=(PROVISION,)), None))
-    return made
+    return [
+        Drift(
+            "trigger", f"storage.objects.{name}", f"{says}: stored files start nothing", Remedy(commands=(PROVISION,))
+        )
+        for name, says in trigger.faults(connection).items()
+    ]
 
 
 # --- Amazon S3 --------------------------------------------------------------------------------------------------------

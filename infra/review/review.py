@@ -120,6 +120,7 @@ def review(
             ) from error
         wanted = declared()
         held = _look_at(storage, connection, wanted)
+        deaf = buckets.triggers(connection) if storage.startswith("supabase:") else []
     states = {row.version: row.state for row in history}
     pending = {version for version, state in states.items() if state in (State.PENDING, State.LATE)}
     re_runnable = {migration.version for migration in migrations.read(directory) if migration.re_runnable}
@@ -139,8 +140,7 @@ def review(
     made.drifts += difference.drifts
     made.drifts += _of_models(made.mismatches, difference.drifts, snapshot, pending)
     made.drifts += [drift for bucket in held for drift in bucket.drifts]
-    if storage.startswith("supabase:"):
-        made.drifts += buckets.triggers(found)
+    made.drifts += deaf
     if inherited := [name for kind, name in difference.early.get(snapshot.versions[0], []) if kind == "table"]:
         made.notes.append(f"{len(inherited)} inherited tables are here already: `millrace adopt` takes them over")
     made.tables = _tables(snapshot, found, made.drifts)
