@@ -130,7 +130,7 @@ def _comparable(document: dict[str, Any]) -> dict[str, Any]:
     """Without what osls adds of its own: names, numbers as text in the environment, one mapping of resources."""
     resources = document.get("resources") or {}
     if isinstance(resources, list):
-        resources = {"Resources": {name: one for part in resources for name, one in part["Resources"].items()}}
+        resources = {"Resources": {name: one for part in resources for name, one in part.get("Resources", {}).items()}}
     functions = {
         name: {key: value for key, value in function.items() if key != "name"}
         for name, function in document["functions"].items()
