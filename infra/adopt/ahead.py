@@ -45,7 +45,7 @@ _SAME_KEY = """
     join pg_index on indexrelid = to_regclass(%(fresh)s)
     where conrelid = indrelid
         and contype = 'u'
-        and conkey = indkey::smallint[]
+        and conkey = string_to_array(indkey::text, ' ')::smallint[]
 """
 
 

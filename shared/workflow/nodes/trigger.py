@@ -39,13 +39,14 @@ class TriggerConfig(NodeConfig):
     @field_validator("cron")
     @classmethod
     def _fires(cls, cron: str | None) -> str | None:
-        if cron is not None:
-            from shared.cron import CronError, next_fire
+        if not cron:
+            return None  # the old builder writes an empty one for a trigger that is no schedule
+        from shared.cron import CronError, next_fire
 
-            try:
-                next_fire(cron, "UTC", datetime.now(UTC))
-            except CronError as error:
-                raise ValueError(error.detail) from None
+        try:
+            next_fire(cron, "UTC", datetime.now(UTC))
+        except CronError as error:
+            raise ValueError(error.detail) from None
         return cron
 
 
