@@ -67,3 +67,26 @@ def dev(compile: Compile) -> Template:  # noqa: A002
 def prod(compile: Compile) -> Template:  # noqa: A002
     """As a stage that alarms."""
     return compile("prod")
+
+
+@pytest.fixture(scope="session")
+def other(compile: Compile) -> Template:  # noqa: A002
+    """As a stage that ``infra/stages.yml`` does not know, where all that can be is chosen otherwise."""
+    return compile(
+        "other",
+        {
+            "MILLRACE_RUN_CONCURRENCY": "50",
+            "MILLRACE_OCR_DOCUMENTS_PUBLIC": "true",
+            "MILLRACE_METRICS_NAMESPACE": "Other",
+            "MILLRACE_API_DATABASE_URL": "postgresql://api:hunter2@pooler/postgres",
+        },
+        run_concurrency=30,
+        storage_concurrency=7,
+        reserved_concurrency={"workflow-api": 25, "account": 0},
+    )
+
+
+@pytest.fixture(scope="session")
+def snapped(compile: Compile) -> Template:  # noqa: A002
+    """As a stage with SnapStart."""
+    return compile(snap_start=True)

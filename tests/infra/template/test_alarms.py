@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from infra.template.compiler import Template
-from tests.infra.template.conftest import Compile
 from tests.infra.template.reading import functions, properties, spelled
 
 
@@ -43,16 +42,15 @@ def test_messages_that_nobody_takes_are_heard_later_than_a_healthy_one_can_wait(
     assert files["Threshold"] == 600
 
 
-def test_a_tick_that_is_late_or_absent_is_heard(dev: Template, compile: Compile) -> None:  # noqa: A002
+def test_a_tick_that_is_late_or_absent_is_heard(dev: Template, other: Template) -> None:
     alarm = alarms(dev)["TickInterval", "<ScheduleDashtickLambdaFunction>"]
     assert alarm["TreatMissingData"] == "breaching", "no tick, no metric"
     assert 60_000 < alarm["Threshold"] <= 300_000, "milliseconds between ticks, one a minute"
     assert alarm["Namespace"] == "Millrace"
-    renamed = compile(env={"MILLRACE_METRICS_NAMESPACE": "Other"})
-    assert alarms(renamed)["TickInterval", "<ScheduleDashtickLambdaFunction>"]["Namespace"] == "Other"
+    assert alarms(other)["TickInterval", "<ScheduleDashtickLambdaFunction>"]["Namespace"] == "Other"
     [told] = {
         function["Environment"]["Variables"]["MILLRACE_METRICS_NAMESPACE"]
-        for function in properties(renamed, "AWS::Lambda::Function").values()
+        for function in properties(other, "AWS::Lambda::Function").values()
     }
     assert told == "Other"
 
@@ -68,7 +66,7 @@ def test_alarms_go_to_the_stage_s_topic_if_it_has_one(dev: Template, prod: Templ
     for alarm in alarms(prod).values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
         assert alarm["AlarmDescription"]
-    assert len(alarms(prod)) == len(alarms(dev)) == 20
+    assert alarms(prod).keys() == alarms(dev).keys()
 
 
 def test_alarms_can_be_published_to_an_encrypted_topic(prod: Template) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from infra.buckets import declared
 from infra.template.compiler import Template
-from tests.infra.template.conftest import Compile
 from tests.infra.template.reading import properties, spelled
 
 DECLARED = [bucket.name for bucket in declared({})]
@@ -78,12 +77,11 @@ def test_a_new_object_is_told_to_the_one_queue(dev: Template, name: str) -> None
     assert "StorageEventsQueuePolicy" in bucket["DependsOn"], "S3 asks whether it may when the bucket is made"
 
 
-def test_documents_may_be_read_by_name_and_never_listed_where_the_stage_says_so(compile: Compile) -> None:  # noqa: A002
-    opened = compile(env={"MILLRACE_OCR_DOCUMENTS_PUBLIC": "true"})
-    buckets = ours(opened)
+def test_documents_may_be_read_by_name_and_never_listed_where_the_stage_says_so(other: Template) -> None:
+    buckets = ours(other)
     access = buckets["ocr-documents"]["Properties"]["PublicAccessBlockConfiguration"]
     assert access == CLOSED | {"BlockPublicPolicy": False, "RestrictPublicBuckets": False}
-    tls, reading = statements(opened, buckets["ocr-documents"]["logical"])
+    tls, reading = statements(other, buckets["ocr-documents"]["logical"])
     assert tls["Effect"] == "Deny"
     assert (reading["Effect"], reading["Principal"], reading["Action"]) == ("Allow", "*", "s3:GetObject")
     assert spelled(reading["Resource"]) == "<OcrDocumentsBucket.Arn>/*"

@@ -37,7 +37,7 @@ def test_a_message_is_hidden_six_times_as_long_as_its_function_may_take(dev: Tem
     assert settings["MessageRetentionPeriod"] > 5 * settings["VisibilityTimeout"], "else it never becomes a dead letter"
 
 
-def test_workers_are_bounded_and_report_what_failed_message_by_message(dev: Template, compile_bounds: Template) -> None:
+def test_workers_are_bounded_and_report_what_failed_message_by_message(dev: Template, other: Template) -> None:
     def mapped(template: Template) -> dict[str, int]:
         keys = functions(template)
         found = {}
@@ -50,15 +50,7 @@ def test_workers_are_bounded_and_report_what_failed_message_by_message(dev: Temp
         return found
 
     assert mapped(dev) == {"WorkflowRunQueue": 20, "StorageEventsQueue": 2}
-    assert mapped(compile_bounds) == {"WorkflowRunQueue": 50, "StorageEventsQueue": 7}
-
-
-@pytest.fixture
-def compile_bounds(request: pytest.FixtureRequest) -> Template:
-    """A stage with bounds of its own; what the environment says goes before one of them."""
-    compile_ = request.getfixturevalue("compile")
-    template: Template = compile_(run_concurrency=30, storage_concurrency=7, env={"MILLRACE_RUN_CONCURRENCY": "50"})
-    return template
+    assert mapped(other) == {"WorkflowRunQueue": 50, "StorageEventsQueue": 7}, "the environment goes before the stage"
 
 
 def test_every_queue_is_encrypted_and_reached_over_tls_only(dev: Template) -> None:

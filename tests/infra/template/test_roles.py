@@ -22,6 +22,11 @@ MAY = {
     "workflow-api": RING | KEEP | {("kms:Decrypt", "<SecretsKey.Arn>"), ("kms:GenerateDataKey", "<SecretsKey.Arn>")},
     "account": set(),
     "item": set(),
+    "health": {
+        ("sqs:GetQueueAttributes", "<WorkflowRunQueue.Arn>"),
+        ("sqs:GetQueueAttributes", "<StorageEventsQueue.Arn>"),
+        ("s3:ListBucket", PAYLOADS),
+    },
     "workflow-run": RING | KEEP | hear("WorkflowRunQueue"),
     "schedule-tick": RING,
     "storage-intake": RING | hear("StorageEventsQueue"),
