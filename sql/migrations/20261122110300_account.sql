@@ -114,6 +114,22 @@ as $$
 declare
     v_user uuid := millrace.require_user();
 begin
+    -- In the order of whoever starts runs (see millrace.delete_workflow), then the engine's: runs before what cascades.
+    perform 1
+    from public.workflowschedule s
+    where s.owner_id = v_user
+    order by s.id
+    for update;
+    perform 1
+    from public.workflowwebhooksubscription s
+    where s.owner_id = v_user
+    order by s.id
+    for update;
+    perform 1
+    from public.workflow w
+    where w.owner_id = v_user
+    order by w.id
+    for update;
     perform 1
     from millrace.run r
     where r.execution_id in (

@@ -23,8 +23,15 @@ HOLDS = {
 }
 
 
+DELETES = {
+    "workflow": "select millrace.delete_workflow(%s, true)",
+    "account": "select millrace.delete_account() from (select %s::uuid) as workflow",
+}
+
+
+@pytest.mark.parametrize("deleted", list(DELETES))
 @pytest.mark.parametrize("what", list(HOLDS))
-def test_deleting_a_workflow_waits_for_the_run_that_is_being_started(engine: Engine, what: str) -> None:
+def test_deleting_waits_for_the_run_that_is_being_started(engine: Engine, what: str, deleted: str) -> None:
     workflow = engine.save(chain(probe("a")))
     insert, hold = HOLDS[what]
     engine.db.owner.execute(insert, {"workflow": workflow, "owner": engine.user.id})  # type: ignore[arg-type]
@@ -34,7 +41,7 @@ def test_deleting_a_workflow_waits_for_the_run_that_is_being_started(engine: Eng
 
     def delete() -> None:
         try:
-            deleting.execute("select millrace.delete_workflow(%s, true)", [workflow])
+            deleting.execute(DELETES[deleted], [workflow])  # type: ignore[arg-type]
         except Exception as error:
             failures.append(error)
 
