@@ -47,11 +47,14 @@ def package(
     storage: Annotated[
         str, typer.Option(envvar="MILLRACE_STORAGE", help="What objects are kept in, as it will be deployed.")
     ] = "s3",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to; a folder per target is made in it.")] = (
+        ROOT / "dist" / "packages"
+    ),
     measure: Annotated[
         bool, typer.Option("--measure", help="Build for this machine too; import each function and time it.")
     ] = False,
 ) -> None:
-    """Build one zip per function into dist/packages/TARGET.
+    """Build one zip per function, into dist/packages/TARGET.
 
     Each holds what that function's code reaches and nothing else, compiled, and is the same to the byte when nothing
     changed. Exits 1, leaving what was built before, when one is over Lambda's limits.
@@ -74,17 +77,16 @@ def package(
         wanted = faces(ROOT, functions, storage=storage.partition(":")[0])
         with _progress(session, len(wanted) * len(names) + len(wanted) * measure) as advance:
             for name in names:
-                built += build(ROOT, TARGETS[name], wanted, progress=advance)
+                built += build(ROOT, TARGETS[name], wanted, folder=output / name, progress=advance)
             for face in wanted if measure else ():
                 advance(HERE, face.name, "importing")
-                folder = ROOT / "dist" / "packages" / HERE / face.name
-                starts.append(cold_start(face.name, face.handler, folder))
+                starts.append(cold_start(face.name, face.handler, (output / HERE / face.name).absolute()))
                 advance(HERE, face.name, "done")
     except (PackageError, ClosureError, LockError, ServerlessError, BytecodeError, StartError) as error:
         raise Failure(str(error), exit_code=Exit.FAILED) from error
     session.show(
         {
-            "packages": [asdict(made) | {"path": str(made.path.relative_to(ROOT))} for made in built],
+            "packages": [asdict(made) for made in built],
             "cold_starts": [asdict(start) for start in starts],
         },
         lambda: _shown(built, starts),

@@ -22,7 +22,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,6 +128,8 @@ class FunctionSettings:
     concurrency: int = 4  #: most processes at a time
     queue_limit: int = 256  #: most invocations waiting for a process; one more is refused
     idle_seconds: float = 120.0  #: a process unused for this long is ended
+    #: What is started, with the handler after it.
+    command: Sequence[str] = (sys.executable, "-m", "infra.local.process")
 
     @property
     def arn(self) -> str:
@@ -365,7 +367,7 @@ class Worker:
         os.set_blocking(read, False)
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - vfork and exec: a millisecond
-                [sys.executable, "-m", "infra.local.process", function.settings.handler],
+                [*function.settings.command, function.settings.handler],
                 cwd=function.settings.root,
                 env=function.environment(f"127.0.0.1:{self._api.port}", self),
                 stdin=subprocess.DEVNULL,

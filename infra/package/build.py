@@ -1,4 +1,4 @@
-"""Build the packages: ``dist/packages/<target>/<function>.zip``.
+"""Build the packages, one zip per function.
 
 For each face: read what its code reaches, have uv fetch the locked wheels into a folder of the face's own, leave out
 what never runs, compile the rest, zip it. The zips of one target appear together, when all are complete and within
@@ -118,17 +118,16 @@ def build(
     target: Target,
     wanted: Sequence[Face],
     *,
-    folder: Path | None = None,
+    folder: Path,
     progress: Progress = lambda target, function, what: None,
 ) -> list[Package]:
-    """Build ``wanted`` for ``target`` into ``folder`` (``dist/packages/<target>``).
+    """Build ``wanted`` for ``target`` into ``folder``, as ``<function>.zip``.
 
     For this machine, each package is also unpacked beside its zip. Raises :class:`PackageError` and leaves what was
     built before.
     """
     lock = read_lock(root)
     _uv()  # found here, for looking is not safe in several threads at once
-    folder = folder or root / "dist" / "packages" / target.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     archiver = archive.Archiver()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=folder.parent) as scratch:

@@ -8,7 +8,9 @@ chooses at run time what it imports, or which statements it loads, cannot be rea
 from __future__ import annotations
 
 import ast
+import functools
 import sys
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ OURS = ("functions", "shared", "sql")
 #: Parts of the standard library that read a distribution's data. Lambda's images carry no time zones.
 DATA = {"zoneinfo": "tzdata"}
 
+#: CPython 3.11 counts the depth of what it parses for all threads together, and fails when two parse at once.
+_PARSER = threading.Lock()
 _IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 
 
@@ -101,7 +105,7 @@ def _walk(
             path = _file(root, module)
             if path is not None and path not in seen:
                 seen.add(path)
-                needs = _needs(root / path, path, module, tops, exact)
+                needs = _needs((root / path).read_bytes(), path, module, tops, exact)
                 waiting += needs.ours
                 yield path, needs
 
@@ -124,9 +128,11 @@ def _data(root: Path, capability: Path) -> Iterator[str]:
             yield path.relative_to(root).as_posix()
 
 
-def _needs(path: Path, shown: str, module: str, tops: tuple[str, ...], exact: bool) -> _Needs:
-    tree = ast.parse(path.read_bytes(), filename=shown)
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+@functools.lru_cache(maxsize=4096)
+def _needs(source: bytes, shown: str, module: str, tops: tuple[str, ...], exact: bool) -> _Needs:
+    with _PARSER:
+        tree = ast.parse(source, filename=shown)
+    package = module if shown.endswith("__init__.py") else module.rpartition(".")[0]
     names: list[str] = []
     statements: list[str] = []
     loaders = _loaders(tree)

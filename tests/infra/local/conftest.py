@@ -54,7 +54,11 @@ class Workbench:
         made = FunctionSettings(
             name=name, handler=f"{name}_module.handler", root=self.directory, **{"timeout": 5.0, **settings}
         )
-        function = self.do(lambda: Function(made, self.logs))
+        return self.adopt(lambda: Function(made, self.logs))
+
+    def adopt(self, make: Callable[[], Function]) -> Function:
+        """A function that is made in the loop's thread and stopped with the rest."""
+        function = self.do(make)
         self._functions.append(function)
         return function
 
