@@ -40,6 +40,7 @@ def review(context: typer.Context) -> None:
 
 
 def _reviewed(session: Session) -> Review:
+    from infra.buckets import BucketsError
     from infra.cli.settings import storage_setting
     from infra.review.catalogue import NotAllowed
     from infra.review.review import StoreUnreachable, review
@@ -47,6 +48,8 @@ def _reviewed(session: Session) -> Review:
     with database(session) as url:
         try:
             return review(url, storage=storage_setting() or f"directory:{session.home / 'objects'}")
+        except BucketsError as error:
+            raise Failure(str(error), exit_code=Exit.USAGE) from error
         except NotAllowed as error:
             raise Failure(error.detail, remedy=error.remedy, exit_code=Exit.REFUSED) from error
         except StoreUnreachable as error:

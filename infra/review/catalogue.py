@@ -35,6 +35,9 @@ EXTENSIONS = ["vector"]
 #: The roles whose rights are reviewed; rights of others are a team's own affair, and only mentioned.
 GRANTEES = ["public", "anon", "authenticated", "service_role", "millrace_api", "millrace_engine"]
 
+#: Those of them whom row-level security is for.
+TENANTS = ["anon", "authenticated", "millrace_api"]
+
 #: Kind to the statement that reads it.
 _KINDS = {
     "schema": "schemas",
@@ -47,6 +50,7 @@ _KINDS = {
     "policy": "policies",
     "function": "functions",
     "trigger": "triggers",
+    "view": "views",
 }
 
 
@@ -100,6 +104,7 @@ def read(connection: Connection) -> tuple[Server, Catalogue]:
                 "schemas": SCHEMAS,
                 "extensions": EXTENSIONS,
                 "roles": GRANTEES,
+                "tenants": TENANTS,
                 "owner": server.owner,
             }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.review.catalogue import GRANTEES, Catalogue, Facts
+from infra.review.catalogue import GRANTEES, TENANTS, Catalogue, Facts
 from infra.review.expression import settled
 from infra.review.remedy import (
     Remedy,
@@ -39,6 +39,7 @@ ORDER = [
     "index",
     "policy",
     "trigger",
+    "view",
     "grant",
     "default privilege",
 ]
@@ -47,6 +48,9 @@ _PARTS = {"column", "constraint", "index", "policy", "trigger"}
 
 #: Facts that are expressions, which Postgres may write in more than one way.
 _EXPRESSIONS = {"default", "definition", "using", "check"}
+
+#: Where secrets wait during an adoption; its end removes it.
+ADOPTING = "millrace.adopted_secret"
 
 #: What a role may have beside what ours need: a team may bound it further.
 _ADDABLE_ROLE_FACTS = ("settings",)
@@ -161,6 +165,7 @@ _SAYS: dict[tuple[str, str], tuple[str, str]] = {  # (kind, fact) to what is sai
     ("table", "row_security"): ("has row-level security off", "has row-level security on"),
     ("table", "forced"): ("does not force row-level security on its owner", "forces row-level security on its owner"),
     ("table", "unlogged"): ("is logged", "is unlogged: a crash would empty it"),
+    ("table", "unenforced"): ("", "does not enforce its foreign keys: their triggers are disabled"),
     ("column", "nullable"): ("is not null, should be nullable", "may be null, should be not null"),
     ("index", "invalid"): ("", "is invalid: building it was interrupted"),
     ("constraint", "unvalidated"): ("", "was never validated"),
@@ -258,8 +263,20 @@ def _beside(
                 foreign[whom] = foreign.get(whom, 0) + 1
             continue
         match kind:
+            case "table" if name == ADOPTING:
+                remedy = Remedy(commands=("millrace adopt",), note="It goes on where it was interrupted.")
+                _add(made, kind, name, "holds secrets of an adoption that has not ended", remedy)
             case "table":
-                made.notes.append(f"table {name} is not ours")
+                made.notes.append(f"table {name} is not ours{_exposed(name, facts, found)}")
+            case "view":
+                readers = ", ".join(facts["readers"])
+                _add(
+                    made,
+                    kind,
+                    name,
+                    f"shows {readers} our rows past row-level security",
+                    restorer.drop(kind, name, facts),
+                )
             case "column" if "nullable" in facts or "default" in facts or "identity" in facts:
                 made.notes.append(f"column {name} is not ours")
             case "column":
@@ -272,6 +289,16 @@ def _beside(
             case _:
                 _add(made, kind, name, "is not ours", restorer.drop(kind, name, facts))
     made.notes += [f"role {role} has grants on {count} of our objects" for role, count in sorted(foreign.items())]
+
+
+def _exposed(table: str, facts: Facts, found: Catalogue) -> str:
+    """What Supabase's own linter would say of a table without policies that its API shows to everyone."""
+    open_to = [role for role in TENANTS if f"table {table} to {role}" in found["grant"]]
+    return (
+        f", and open to {', '.join(open_to)} without row-level security"
+        if open_to and not facts.get("row_security")
+        else ""
+    )
 
 
 def _add(made: Difference, kind: str, name: str, says: str, remedy: Remedy) -> None:

@@ -178,6 +178,8 @@ class Restorer:
             kept = {option.partition("=")[0] for option in wanted.get("options", [])}
             if extra := sorted({option.partition("=")[0] for option in found.get("options", [])} - kept):
                 yield f"alter table {name} reset ({', '.join(extra)});"
+        if "unenforced" in found:
+            yield f"alter table {name} enable trigger all;"  # by a superuser
         if "owner" in found:
             yield f"alter table {name} owner to {self._owner};"
 
@@ -255,8 +257,31 @@ class Restorer:
             case "trigger":
                 table, trigger = split(name)
                 return Remedy((f"drop trigger {trigger} on {table};",))
+            case "view":
+                return Remedy(
+                    (f"alter view {name} set (security_invoker = on);",),
+                    note="A materialized view cannot do that: revoke what was granted on it.",
+                )
             case _:
                 return self.alter(kind, name, found)
+
+    def repeats(self, version: str, kind: str, name: str) -> bool:
+        """Whether the migration that makes this object finds its work done where it is there already."""
+        text = "\n".join(_statements(version)).replace('"', "")
+        plain = split(name)[1].strip('"') if kind != "function" else ""
+        match kind:
+            case "grant" | "default privilege":
+                return True
+            case "function":
+                return f"create or replace function {name.partition('(')[0]}(" in text
+            case "table":
+                return f"create table if not exists {name}" in text
+            case "column":
+                return f"add column if not exists {plain} " in text
+            case "index":
+                return re.search(rf"index (concurrently )?if not exists {plain}\s", text) is not None
+            case _:
+                return False
 
     def undo(self, leftovers: list[tuple[str, str]]) -> Remedy:
         """Takes away what a migration left that is not recorded as applied, so that it can be applied as a whole."""

@@ -37,7 +37,8 @@ def _summary(review: Review) -> Iterator[str]:
         yield f"**{_many(len(review.drifts), 'drift')}.** Each is named below with what restores it.\n"
     yield "| what | as expected | expected |\n|---|---:|---:|"
     for kind, (good, all_) in review.counts.items():
-        yield f"| {_PLURAL.get(kind, f'{kind}s')} | {good} | {all_} |"
+        if all_:
+            yield f"| {_PLURAL.get(kind, f'{kind}s')} | {good} | {all_} |"
     yield f"| buckets | {sum(not held.drifts for held in review.buckets)} | {len(review.buckets)} |"
     applied = sum(row.state in (State.APPLIED, State.INHERITED) for row in review.migrations)
     yield f"| migrations | {applied} | {sum(row.state is not State.UNKNOWN for row in review.migrations)} |"

@@ -125,7 +125,8 @@ def review(
     pending = {version for version, state in states.items() if state in (State.PENDING, State.LATE)}
     re_runnable = {migration.version for migration in migrations.read(directory) if migration.re_runnable}
     restorer = Restorer(snapshot, server.owner, vector_available=server.vector_available)
-    difference = compare(snapshot, found, pending, restorer, fresh=snapshot.versions[0] in pending)
+    fresh = snapshot.versions[0] in pending
+    difference = compare(snapshot, found, pending, restorer, fresh=fresh)
     made = Review(
         server=server,
         at=datetime.now(UTC),
@@ -136,7 +137,7 @@ def review(
         drifts=[],
         notes=difference.notes,
     )
-    made.drifts += _of_migrations(history, difference, re_runnable, restorer, snapshot)
+    made.drifts += _of_migrations(history, difference, re_runnable, restorer, snapshot, fresh=fresh)
     made.drifts += difference.drifts
     made.drifts += _of_models(made.mismatches, difference.drifts, snapshot, pending)
     made.drifts += [drift for bucket in held for drift in bucket.drifts]
@@ -181,6 +182,8 @@ def _of_migrations(
     re_runnable: set[str],
     restorer: Restorer,
     snapshot: Snapshot,
+    *,
+    fresh: bool,
 ) -> list[Drift]:
     made = []
     for row in history:
@@ -195,13 +198,20 @@ def _of_migrations(
             case State.LATE:
                 remedy = Remedy(note="Give the file a time after the last applied migration.")
                 made.append(Drift("migration", name, "was added before one that is applied", remedy, row.version))
-            case State.PENDING if row.version in difference.early and row.version not in re_runnable:
+            case State.PENDING if (
+                row.version not in re_runnable and not fresh and _stuck(row.version, difference, restorer)
+            ):
                 made.append(_half_applied(name, row.version, difference, restorer, snapshot))
             case State.PENDING:
                 made.append(
                     Drift("migration", name, "is pending", Remedy(commands=("millrace migrate up",)), row.version)
                 )
     return made
+
+
+def _stuck(version: str, difference: Difference, restorer: Restorer) -> bool:
+    """Whether something is there that the migration would stumble over."""
+    return not all(restorer.repeats(version, kind, name) for kind, name in difference.early.get(version, []))
 
 
 def _half_applied(name: str, version: str, difference: Difference, restorer: Restorer, snapshot: Snapshot) -> Drift:

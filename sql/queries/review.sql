@@ -50,6 +50,9 @@ select
     class.relforcerowsecurity as forced,
     class.relpersistence <> 'p' as unlogged,
     (select array_agg(option order by option) from unnest(class.reloptions) as option) as options,
+    exists (
+        select from pg_trigger where tgrelid = class.oid and tgisinternal and tgenabled = 'D'
+    ) as unenforced,
     nullif(pg_get_userbyid(class.relowner)::text, %(owner)s) as owner
 from pg_class as class
 join pg_namespace as namespace on namespace.oid = class.relnamespace
@@ -160,6 +163,32 @@ where not held.tgisinternal
         namespace.nspname = any(%(schemas)s)
         or proc.pronamespace = to_regnamespace('millrace')
     );
+
+-- name: views
+-- Views that read a table of ours as their owner, past row-level security, with the roles of ours that may read them.
+select
+    format('%%I.%%I', namespace.nspname, class.relname) as name,
+    array_agg(distinct case granted.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(granted.grantee)) end)
+        as readers
+from pg_class as class
+join pg_namespace as namespace on namespace.oid = class.relnamespace
+cross join lateral aclexplode(class.relacl) as granted
+where class.relkind in ('v', 'm')
+    and not coalesce('security_invoker=true' = any(class.reloptions) or 'security_invoker=on' = any(class.reloptions), false)
+    and granted.privilege_type = 'SELECT'
+    and (granted.grantee = 0 or pg_get_userbyid(granted.grantee) = any(%(tenants)s))
+    and exists (
+        select
+        from pg_rewrite as rule
+        join pg_depend as uses on uses.classid = 'pg_rewrite'::regclass and uses.objid = rule.oid
+        join pg_class as read on uses.refclassid = 'pg_class'::regclass and read.oid = uses.refobjid
+        join pg_namespace as home on home.oid = read.relnamespace
+        where rule.ev_class = class.oid
+            and read.relkind in ('r', 'p')
+            and home.nspname = any(%(schemas)s)
+            and read.relrowsecurity
+    )
+group by namespace.nspname, class.relname;
 
 -- name: grants
 -- Who but the owner may do what: on schemas, tables, columns and functions. Postgres 17 adds `maintain` to `all`.

@@ -160,6 +160,11 @@ DAMAGE: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
         "alter table millrace.run reset (fillfactor)",
         [("table", "millrace.run", "has options")],
     ),
+    "a view shows every tenant's rows": (
+        "create view public.everything as select * from public.workflow;"
+        "grant select on public.everything to authenticated",
+        [("view", "public.everything", "shows authenticated our rows past row-level security")],
+    ),
     "a column refuses our inserts": (
         "alter table public.item add column colour text not null",
         [("column", "public.item.colour", "refuses our inserts")],
@@ -250,6 +255,26 @@ def test_an_index_whose_building_was_interrupted_is_named(db: TestDatabase, revi
     assert drift.remedy.sql == ("reindex index concurrently public.ix_workflow_owner_id;",)
     restore(db.url(), [drift])
     assert reviewed().clean
+
+
+def test_foreign_keys_that_were_switched_off_are_named(db: TestDatabase, reviewed: Callable[[], Review]) -> None:
+    """As a restore with `--disable-triggers` leaves them when it is interrupted."""
+    db.connect("supabase_admin").execute("alter table public.workflowversion disable trigger all")
+    [drift] = reviewed().drifts
+    assert drift.says == "does not enforce its foreign keys: their triggers are disabled"
+    restore(db.url("supabase_admin"), [drift])
+    assert reviewed().clean
+
+
+def test_a_view_that_asks_as_its_reader_is_no_drift(db: TestDatabase, reviewed: Callable[[], Review]) -> None:
+    db.owner.execute("create view public.mine with (security_invoker = true) as select * from public.workflow")
+    db.owner.execute("grant select on public.mine to authenticated")
+    assert reviewed().drifts == []
+
+
+def test_a_table_of_a_teams_own_that_is_open_to_all_is_noted(db: TestDatabase, reviewed: Callable[[], Review]) -> None:
+    db.owner.execute("create table public.invoice (id int); grant select on public.invoice to anon")
+    assert reviewed().notes == ["table public.invoice is not ours, and open to anon without row-level security"]
 
 
 def test_the_same_rule_under_another_name_is_no_drift(db: TestDatabase, reviewed: Callable[[], Review]) -> None:

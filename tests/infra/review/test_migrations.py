@@ -88,6 +88,31 @@ def test_a_migration_that_was_run_by_hand_as_a_whole_is_to_be_recorded(
     assert found.remedy.commands[0].startswith("supabase migration repair --status applied")
 
 
+def test_what_a_migration_finds_done_is_not_in_its_way(blank: TestDatabase, store: str, tmp_path: Path) -> None:
+    """As when an adoption made columns and indexes ahead of the migration, and was interrupted."""
+    directory = tmp_path / "migrations"
+    directory.mkdir()
+    for migration in migrations.read():
+        if migration.version < "20261122100100":
+            shutil.copy(migration.path, directory)
+    migrations.up(blank.url(), directory=directory)
+    blank.owner.execute(
+        'alter table public.ocrjob add column owner_id uuid references public."user" (id) on delete cascade'
+    )
+    blank.owner.execute("create index ix_ocrjob_owner_id on public.ocrjob (owner_id)")
+    found = review(blank.url(), storage=store)
+    assert {drift.says for drift in found.drifts} == {"is pending"}
+    migrations.up(blank.url())
+    assert review(blank.url(), storage=store).clean
+
+
+def test_an_adoption_that_has_not_ended_is_to_be_gone_on_with(db: TestDatabase, store: str) -> None:
+    db.owner.execute("create table millrace.adopted_secret (secret_id uuid)")
+    [drift] = review(db.url(), storage=store).drifts
+    assert drift.object == "millrace.adopted_secret"
+    assert drift.remedy.commands == ("millrace adopt",)
+
+
 def test_an_edited_and_a_late_file_are_named(db: TestDatabase, store: str, tmp_path: Path) -> None:
     directory = tmp_path / "migrations"
     shutil.copytree(migrations.DIRECTORY, directory)
