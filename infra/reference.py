@@ -111,6 +111,7 @@ Read by `millrace` and by the tests, not by any function.
 | `MILLRACE_URL` | the local stack | Address that `millrace` talks to. |
 | `MILLRACE_TOKEN` | the local stack's | Token that `millrace` sends. Secret. |
 | `MILLRACE_HOME` | `.millrace` | Where the local stack keeps its data. |
+| `MILLRACE_AUTH_URL` | unset | Postgres for `adopt`, with a role that may read `auth.users`. Secret. |
 | `MILLRACE_API_PASSWORD` | a random one | Password that `millrace provision` gives to `millrace_api`, 16 characters or more. Secret. |
 | `MILLRACE_ENGINE_PASSWORD` | a random one | The same for `millrace_engine`. Secret. |
 | `MILLRACE_TEST_DATABASE_URL` | unset | A superuser's address of a Postgres on which tests make their databases. |
