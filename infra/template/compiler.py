@@ -6,8 +6,10 @@ in for each one that is not built.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -43,9 +45,22 @@ class Template:
 
 
 def osls(root: Path) -> Path | None:
-    """The osls that ``make install-deploy`` installed, where Node is."""
+    """The osls that ``make install-deploy`` installed, where a Node is that runs it."""
     program = root / "node_modules" / ".bin" / "osls"
-    return program if program.exists() and shutil.which("node") else None
+    return program if program.exists() and _node_will_do() else None
+
+
+@functools.cache
+def _node_will_do() -> bool:
+    """Node ^20.19, ^22.13 or 24 and newer: what osls 4 asks for."""
+    if (node := shutil.which("node")) is None:
+        return False
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.fullmatch(r"v(\d+)\.(\d+)\.\d+.*", said.strip())
+    if match is None:
+        return False
+    major, minor = int(match[1]), int(match[2])
+    return major >= 24 or (major, minor) >= {20: (20, 19), 22: (22, 13)}.get(major, (99, 0))
 
 
 def compile_template(root: Path, stage: str, env: Mapping[str, str] | None = None) -> Template:

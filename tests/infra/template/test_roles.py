@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.template.compiler import Template
+from shared.secrets import kms
 from tests.infra.template.reading import functions, listed, properties, spelled
 
 PAYLOADS = "<WorkflowAttachmentsBucket.Arn>"
@@ -76,6 +77,18 @@ def test_no_role_borrows_a_policy_or_allows_by_pattern(dev: Template) -> None:
         for action, resource in granted(role):
             assert "*" not in action, key
             assert resource.startswith("<"), f"{key} may {action} on {resource}, which is not the stack's own"
+
+
+def test_the_key_of_secrets_is_used_for_data_keys_only(dev: Template) -> None:
+    conditions = [
+        statement["Condition"]
+        for _, role in roles(dev).values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("kms:") for action in listed(statement["Action"]))
+    ]
+    [(name, value)] = kms._context("any").items() - {("name", "any")}
+    assert conditions == [{"StringEquals": {f"kms:EncryptionContext:{name}": value}}] * 2
 
 
 def test_only_lambda_may_take_a_role(dev: Template) -> None:
