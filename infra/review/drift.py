@@ -89,7 +89,7 @@ def parent(kind: str, name: str) -> tuple[str, str] | None:
 def compare(
     snapshot: Snapshot, found: Catalogue, pending: set[str], restorer: Restorer, *, fresh: bool = False
 ) -> Difference:
-    """``pending`` are the versions not applied; ``fresh`` says that none is, so that nothing there is ours yet."""
+    """``pending`` are the versions not applied; ``fresh`` says that not even the first is: nothing there is ours yet."""
     made = Difference()
     same = _renamed(snapshot, found)
     for rank in ORDER:
@@ -100,6 +100,8 @@ def compare(
             if one.since in pending:
                 if facts is not None and kind not in ("role", "schema", "extension"):
                     made.early.setdefault(one.since, []).append((kind, name))
+            elif fresh:
+                continue  # adoption settles what the old system made otherwise
             elif facts is None:
                 above = parent(kind, name)
                 # A table comes back with all of its own; what refers to others follows when all are there.

@@ -280,6 +280,11 @@ class Restorer:
                 return f"add column if not exists {plain} " in text
             case "index":
                 return re.search(rf"index (concurrently )?if not exists {plain}\s", text) is not None
+            case "constraint":
+                definition = self._snapshot.objects[kind][name].facts["definition"]
+                column = re.match(r"FOREIGN KEY \(([^,)]+)\)", definition)  # made with its column
+                with_column = column is not None and f"add column if not exists {column[1]} " in text
+                return with_column or f"drop constraint if exists {plain}" in text
             case _:
                 return False
 

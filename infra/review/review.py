@@ -142,8 +142,9 @@ def review(
     made.drifts += _of_models(made.mismatches, difference.drifts, snapshot, pending)
     made.drifts += [drift for bucket in held for drift in bucket.drifts]
     made.drifts += deaf
-    if inherited := [name for kind, name in difference.early.get(snapshot.versions[0], []) if kind == "table"]:
-        made.notes.append(f"{len(inherited)} inherited tables are here already: `millrace adopt` takes them over")
+    inherited = [name for name, one in snapshot.objects["table"].items() if one.since < OURS_SINCE]
+    if fresh and (here := [name for name in inherited if name in found["table"]]):
+        made.notes.append(f"{len(here)} inherited tables are here already: `millrace adopt` takes them over")
     made.tables = _tables(snapshot, found, made.drifts)
     made.counts = _counts(snapshot, pending, made.drifts)
     return made
