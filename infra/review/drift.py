@@ -89,7 +89,7 @@ def parent(kind: str, name: str) -> tuple[str, str] | None:
 def compare(
     snapshot: Snapshot, found: Catalogue, pending: set[str], restorer: Restorer, *, fresh: bool = False
 ) -> Difference:
-    """``pending`` are the versions not applied; ``fresh`` says that not even the first is: nothing there is ours yet."""
+    """``pending`` are the versions not applied; ``fresh`` says that not even the first is."""
     made = Difference()
     same = _renamed(snapshot, found)
     for rank in ORDER:

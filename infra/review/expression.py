@@ -51,11 +51,11 @@ def _flat(tree: _Tree) -> _Tree:
 
 
 def _joined(tree: _Tree) -> str | None:
-    """AND or OR, when that alone joins the groups of this level."""
+    """AND or OR, when that alone joins what is on this level: groups, or single words."""
     if len(tree) < 3 or len(tree) % 2 == 0:
         return None
     joints = set(map(str, tree[1::2]))
-    groups = all(isinstance(part, list) for part in tree[::2])
+    groups = all(isinstance(part, list) or part not in ("AND", "OR", "NOT") for part in tree[::2])
     return joints.pop() if groups and joints in ({"AND"}, {"OR"}) else None
 
 

@@ -42,8 +42,8 @@ def _summary(review: Review) -> Iterator[str]:
     yield f"| buckets | {sum(not held.drifts for held in review.buckets)} | {len(review.buckets)} |"
     applied = sum(row.state in (State.APPLIED, State.INHERITED) for row in review.migrations)
     yield f"| migrations | {applied} | {sum(row.state is not State.UNKNOWN for row in review.migrations)} |"
-    tables = sum(table.model is not None for table in review.tables)
-    yield f"| row models | {tables - len({mismatch.table for mismatch in review.mismatches})} | {tables} |"
+    matching, models = review.models
+    yield f"| row models | {matching} | {models} |"
     yield ""
 
 
@@ -114,9 +114,12 @@ def _migrations(review: Review) -> Iterator[str]:
 
 def _models(review: Review) -> Iterator[str]:
     yield "## Row models\n"
-    if not review.mismatches:
+    matching, models = review.models
+    if matching == models:
         yield "Every row model in `shared/models` matches its table: names, types, what may be null.\n"
     else:
+        yield f"{matching} of {models} row models in `shared/models` match their table.\n"
+    if review.mismatches:
         yield "\n".join(f"- `{one.table}`: {one.says}" for one in review.mismatches) + "\n"
 
 
@@ -138,7 +141,7 @@ def _checklist(review: Review) -> Iterator[str]:
     kinds = {drift.kind for drift in review.drifts}
     if any("row-level security" in drift.says for drift in review.drifts if drift.kind == "table"):
         kinds.add("row security")
-    if review.mismatches:
+    if review.models[0] < review.models[1]:
         kinds.add("row model")
     yield "## Checklist\n"
     yield "\n".join(f"- [{' ' if kinds & against else 'x'}] {what}" for what, against in CHECKS) + "\n"

@@ -68,6 +68,13 @@ class Review:
     def clean(self) -> bool:
         return not self.drifts
 
+    @property
+    def models(self) -> tuple[int, int]:
+        """Row models that match their table, and all."""
+        wrong = {mismatch.table for mismatch in self.mismatches}
+        held = [table for table in self.tables if table.model is not None]
+        return sum(table.there and table.name not in wrong for table in held), len(held)
+
     def document(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
@@ -93,8 +100,8 @@ class Review:
                 for held in self.buckets
             ],
             "row_models": {
-                "matching": len({model.table for model in rows.row_models().values()})
-                - len({mismatch.table for mismatch in self.mismatches}),
+                "matching": self.models[0],
+                "all": self.models[1],
                 "mismatches": [asdict(mismatch) for mismatch in self.mismatches],
             },
         }

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import types
-import typing
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import UUID
 
 import pytest
 from pydantic import TypeAdapter
 
-import shared.models
+from infra.review.rows import PYTHON, fields, row_models
 from shared.models.account import SecretRow, UserRow
-from shared.models.base import Json, Row, UtcDatetime
+from shared.models.base import Row, UtcDatetime
 from shared.models.execution import WorkflowExecutionRow
 from shared.models.item import ItemRow
 from tests.cluster import TestDatabase, User
-
-PYTHON: dict[str, Any] = {
-    "uuid": UUID,
-    "character varying": str,
-    "text": str,
-    "boolean": bool,
-    "integer": int,
-    "bigint": int,
-    "double precision": float,
-    "timestamp without time zone": UtcDatetime,
-    "timestamp with time zone": UtcDatetime,
-    "jsonb": Json,
-    "bytea": bytes,
-    "text[]": list[str],
-}
 
 COLUMNS = """
     select
@@ -51,32 +31,12 @@ COLUMNS = """
 """
 
 
-def row_models() -> dict[str, type[Row]]:
-    for module in pkgutil.iter_modules(shared.models.__path__):
-        importlib.import_module(f"shared.models.{module.name}")
-    found = {}
-    for model in Row.__subclasses__():
-        assert model.table not in found, f"{model.table} has two row models"
-        found[model.table] = model
-    return found
-
-
-def declared(model: type[Row]) -> list[tuple[str, Any, bool]]:
-    """(name, type, nullable) of each field, the type as in ``PYTHON``."""
-    hints = typing.get_type_hints(model, include_extras=True)
-    fields = []
-    for name in model.model_fields:
-        hint, nullable = hints[name], False
-        if typing.get_origin(hint) in (types.UnionType, typing.Union):
-            (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
-            nullable = True
-        fields.append((name, hint, nullable))
-    return fields
-
-
 def test_every_table_has_a_row_model_and_every_row_model_a_table(db: TestDatabase) -> None:
     tables = {row["table"] for row in db.owner.execute(COLUMNS)}
-    assert tables == set(row_models())
+    found = row_models()
+    models = [model.table for model in Row.__subclasses__()]
+    assert len(models) == len(set(models)), "a table has two row models"
+    assert tables == {model.table for model in found.values()}
     assert len(tables) >= 45 + 7
 
 
@@ -84,7 +44,7 @@ def test_every_row_model_matches_its_table_both_ways(db: TestDatabase) -> None:
     columns: dict[str, list[tuple[str, Any, bool]]] = {}
     for row in db.owner.execute(COLUMNS):
         columns.setdefault(row["table"], []).append((row["name"], PYTHON[row["type"]], row["nullable"]))
-    models = {table: declared(model) for table, model in row_models().items()}
+    models = {model.table: list(fields(model)) for model in row_models().values()}
     assert models == columns
 
 

@@ -70,6 +70,28 @@ def test_a_changed_bucket_is_named_and_restored(change: str, says: str, project:
     assert look(project).clean
 
 
+def test_five_things_that_went_wrong_at_once_are_five_drifts(project: TestDatabase) -> None:
+    project.owner.execute(
+        """
+        drop index public.ix_workflow_owner_id;
+        drop policy secret_owner on public.secret;
+        alter table public.workflowexecution drop column deadline_at;
+        revoke select on public.workflowversion from millrace_api;
+        update storage.buckets set public = true where id = 'rag-files';
+        """
+    )
+    found = look(project)
+    assert [(drift.kind, drift.object) for drift in found.drifts] == [
+        ("column", "public.workflowexecution.deadline_at"),
+        ("index", "public.workflow.ix_workflow_owner_id"),
+        ("policy", "public.secret.secret_owner"),
+        ("grant", "table public.workflowversion to millrace_api"),
+        ("bucket", "rag-files"),
+    ]
+    restore(project.url(), found.drifts)
+    assert look(project).clean
+
+
 def test_a_missing_bucket_is_named(project: TestDatabase) -> None:
     project.owner.execute("delete from storage.buckets where id = 'rag-files'")
     [drift] = look(project).drifts

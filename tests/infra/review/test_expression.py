@@ -10,6 +10,7 @@ from tests.cluster import TestDatabase
 SAME = [
     ("((((a >= 1) AND (a <= 9)) AND (b > 0)))", "((a >= 1) AND (a <= 9) AND (b > 0))"),
     ("((a) OR ((b) OR (c)))", "((a) OR (b) OR (c))"),
+    ("((live AND (a > 1)) AND (b > 2))", "(live AND (a > 1) AND (b > 2))"),
     (
         "((s)::text = ANY ((ARRAY['a'::character varying, 'it''s'::character varying])::text[]))",
         "((s)::text = ANY (ARRAY[('a'::character varying)::text, ('it''s'::character varying)::text]))",
@@ -22,6 +23,7 @@ OTHER = [
     ("(a = '(b)'::text)", "(a = '((b))'::text)"),
     ("(NOT (a AND b))", "(NOT a AND b)"),
     ("((a) AND (b))", "((a) OR (b))"),
+    ("(a AND (b OR c))", "((a AND b) OR c)"),
 ]
 
 
