@@ -233,8 +233,12 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
+            from shared.models import api, attributes  # only who asks for the description pays for it
+
             description = super().openapi()
-            description.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+            schemas = description.setdefault("components", {}).setdefault("schemas", {})
+            schemas["Problem"] = _PROBLEM_SCHEMA
+            attributes.describe(schemas, api.Input, api.Output)
             for path, method, route in self.declared:
                 if scope := scope_of(route):
                     operation = description["paths"][path][method.lower()]

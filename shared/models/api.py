@@ -15,7 +15,7 @@ from shared.errors import Invalid
 class Input(BaseModel):
     """What a caller sends: an unknown field is a mistake, not a wish."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class Patch(Input):
@@ -40,7 +40,7 @@ class Patch(Input):
 class Output(BaseModel):
     """What a caller is told, made from a row: columns that are not named here stay here."""
 
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="ignore")
 
 
 T = TypeVar("T")
