@@ -202,6 +202,11 @@ def _fetch(url: str) -> bytes:
         raise OSError(str(error)) from error
 
 
+def fetch_keys(url: str) -> dict[str, PyJWK]:
+    """The keys that an issuer serves now, past every cache. Raises OSError or ValueError when it serves none."""
+    return _read_keys(_fetch(url))
+
+
 @functools.cache
 def key_set(url: str) -> KeySet:
     """This process's key set of ``url``."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import adopt, local, migrate, package, provision, review, runs, workflows
+from infra.cli import adopt, doctor, export, local, migrate, package, provision, review, runs, workflows
 from infra.cli.exits import Failure
 from infra.cli.screen import print_failure
 from infra.cli.session import Session
@@ -33,7 +33,9 @@ app.command("demo")(local.demo)
 app.command("token")(local.token)
 app.command("package")(package.package)
 app.command("adopt")(adopt.adopt)
+app.command("export")(export.export)
 app.command("provision")(provision.provision)
+app.command("doctor")(doctor.doctor)
 app.add_typer(migrate.group, name="migrate", short_help="Bring the database's schema up to date.")
 app.command("review")(review.review)
 app.add_typer(workflows.group, name="workflows")

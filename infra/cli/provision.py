@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from infra.cli.exits import Exit, Failure
@@ -52,10 +52,11 @@ def provision(
     session: Session = context.obj
     settings = _settings()
     url = settings.owner_url
-    file = _password_file(password_file) if password_file is not None and not check else None
     storage = None
     if (place := settings.supabase_url) is not None and settings.supabase_key is not None:
+        _need_client()
         storage = Buckets(place, settings.supabase_key.get_secret_value())
+    file = _password_file(password_file) if password_file is not None and not check else None
     results: list[Result] = []
     variables: dict[str, str] = {}
     try:
@@ -84,19 +85,11 @@ def provision(
             "variables": {} if file is not None else variables,
             "password_file": str(password_file) if file is not None and variables else None,
         },
-        lambda: Group(
-            table(
-                "what",
-                "name",
-                "outcome",
-                "details",
-                rows=[(one.kind, one.name, state(one.outcome.value), _details(one)) for one in results],
-                whole=("name", "outcome", "details"),
-            ),
-            *_told(variables, password_file if file is not None else None),
-            *_unneeded(settings),
-        ),
+        lambda: _table(results),
     )
+    if not session.as_json:
+        for line in (*_told(variables, password_file if file is not None else None), *_unneeded(settings)):
+            session.screen.print(line, soft_wrap=True)  # addresses are there to be copied, so never cut
     _end(results, check)
 
 
@@ -111,6 +104,27 @@ def _settings() -> ProvisionSettings:
         raise Failure(str(error), remedy="Set them. Nothing was changed.", exit_code=Exit.USAGE) from error
 
 
+def _need_client() -> None:
+    try:
+        import storage3  # noqa: F401
+    except ImportError as error:
+        raise Failure(
+            "The client of Supabase Storage is not installed here.",
+            remedy='Install it: pip install "millrace[supabase]". Nothing was changed.',
+            exit_code=Exit.USAGE,
+        ) from error
+
+
+def _table(results: list[Result]) -> Table:
+    """A line for each thing. Only the details give way where there is little room, by going on in the next line."""
+    rows = [(one.kind, one.name, state(one.outcome.value), _details(one)) for one in results]
+    made = table("what", "name", "outcome", "details", rows=rows)
+    for column, cells in zip(made.columns, zip(*rows, strict=True), strict=True):
+        column.no_wrap, column.min_width = True, max(len(cell) for cell in cells)
+    made.columns[-1].no_wrap, made.columns[-1].min_width = False, 20
+    return made
+
+
 def _details(result: Result) -> Text:
     return Text(result.error or "; ".join(result.changes), style="red" if result.error else "")
 
@@ -121,8 +135,7 @@ def _told(variables: dict[str, str], file: Path | None) -> list[Text]:
     if file is not None:
         return [Text(f"\nNew passwords are in {file}, as {' and '.join(variables)}.")]
     lines = [Text("\nFor the deployment's environment. They are not shown again:", style="yellow")]
-    # Never wrapped: they are there to be copied.
-    return lines + [Text(f"{name}={url}", no_wrap=True, overflow="ignore") for name, url in variables.items()]
+    return lines + [Text(f"{name}={url}") for name, url in variables.items()]
 
 
 def _unneeded(settings: ProvisionSettings) -> list[Text]:

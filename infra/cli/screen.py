@@ -39,6 +39,9 @@ STATES: dict[str, tuple[str, str]] = {
     "repaired": ("yellow", "✓"),
     "unchanged": ("green", "✓"),
     "not reached": ("yellow", "…"),
+    "ok": ("green", "✓"),
+    "failing": ("red", "✗"),
+    "not looked at": ("yellow", "…"),
 }
 
 _HEAD = box.Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # a rule under the header, nothing else

@@ -184,7 +184,7 @@ class Stack:
         self._acquire()
         self._listen()
         bells = _bell_directory(self.data_dir)
-        environment = self._variables(bells)
+        environment = self._variables(bells, self.url)
         self.service = read(self.config, stage=self.stage, env=environment)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="millrace-stack", daemon=True)
@@ -388,7 +388,11 @@ class Stack:
         self._listener.setblocking(False)
         self._port = self._listener.getsockname()[1]
 
-    def _variables(self, bells: Path) -> dict[str, str]:
+    def variables(self, url: str) -> dict[str, str]:
+        """What the functions of the stack that runs on this data directory at ``url`` were told, for commands."""
+        return self._variables(_bell_directory(self.data_dir), url)
+
+    def _variables(self, bells: Path, url: str) -> dict[str, str]:
         """What ``serverless.yml`` may ask of the environment: this process's, and in its place what is local."""
         return {
             **os.environ,
@@ -400,8 +404,8 @@ class Stack:
             "MILLRACE_SECRET_KMS_KEY": "",
             "MILLRACE_STORAGE": f"directory:{self.data_dir / 'objects'}",
             "MILLRACE_STORAGE_SECRET": self._secret("storage"),
-            "MILLRACE_STORAGE_URL": self.url,
-            "MILLRACE_PUBLIC_URL": os.environ.get("MILLRACE_PUBLIC_URL") or self.url,
+            "MILLRACE_STORAGE_URL": url,
+            "MILLRACE_PUBLIC_URL": os.environ.get("MILLRACE_PUBLIC_URL") or url,
             "MILLRACE_METRICS_NAMESPACE": "",
             "MILLRACE_TICK_SECONDS": f"{self.settings.tick_seconds:g}",
             **self._environment,

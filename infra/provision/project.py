@@ -65,6 +65,6 @@ class Project:
             return explain(error).result("trigger", TRIGGER)
         if not done:
             return Result("trigger", TRIGGER, Outcome.UNCHANGED)
-        created = set(done.values()) == {"created"} and set(done) == set(trigger.TRIGGERS)
-        changes = tuple(f"{name}: {what}" for name, what in done.items())
-        return Result("trigger", TRIGGER, Outcome.CREATED if created else Outcome.REPAIRED, changes)
+        if set(done.values()) == {"created"} and set(done) == set(trigger.TRIGGERS):
+            return Result("trigger", TRIGGER, Outcome.CREATED)
+        return Result("trigger", TRIGGER, Outcome.REPAIRED, tuple(f"{name}: {what}" for name, what in done.items()))

@@ -8,6 +8,7 @@ import pytest
 
 from infra.local.postgres import EmbeddedPostgres, create_database
 from tests.cluster import Cluster, TestDatabase
+from tests.infra.provision.storage_api import KEY, StorageApi
 
 ROLES = ("millrace_api", "millrace_engine")
 
@@ -51,3 +52,18 @@ def fresh(db: TestDatabase, server: EmbeddedPostgres) -> Iterator[TestDatabase]:
     admin.execute("select pg_reload_conf()")
     for role in ROLES:
         admin.execute(f"alter role {role} login password null")
+
+
+@pytest.fixture
+def api() -> Iterator[StorageApi]:
+    with StorageApi() as running:
+        yield running
+
+
+@pytest.fixture
+def project(db: TestDatabase, api: StorageApi, monkeypatch: pytest.MonkeyPatch) -> StorageApi:
+    monkeypatch.setenv("MILLRACE_MIGRATION_URL", db.url("postgres"))
+    monkeypatch.setenv("MILLRACE_STORAGE", f"supabase:{api.url}")
+    monkeypatch.setenv("MILLRACE_SUPABASE_KEY", KEY)
+    monkeypatch.setenv("COLUMNS", "120")
+    return api

@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+import sys
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
-import shared.settings
-from infra import cli
 from infra.buckets import declared
 from infra.provision.roles import address
 from infra.provision.trigger import TRIGGERS
 from shared.storage import BUCKETS
 from tests.cluster import TestDatabase
 from tests.infra.provision.storage_api import KEY, StorageApi
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command line that has ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-    @property
-    def outcomes(self) -> dict[str, str]:
-        return {result["name"]: result["outcome"] for result in self.json["results"]}
-
-    def result(self, name: str) -> dict[str, Any]:
-        [found] = [result for result in self.json["results"] if result["name"] == name]
-        return dict(found)
-
+from tests.infra.provision.terminal import run
 
 NAMES = [*BUCKETS, "storage.objects", "millrace_api", "millrace_engine"]
-
-
-@pytest.fixture
-def api() -> Iterator[StorageApi]:
-    with StorageApi() as running:
-        yield running
-
-
-@pytest.fixture
-def project(db: TestDatabase, api: StorageApi, monkeypatch: pytest.MonkeyPatch) -> StorageApi:
-    monkeypatch.setenv("MILLRACE_MIGRATION_URL", db.url("postgres"))
-    monkeypatch.setenv("MILLRACE_STORAGE", f"supabase:{api.url}")
-    monkeypatch.setenv("MILLRACE_SUPABASE_KEY", KEY)
-    monkeypatch.setenv("COLUMNS", "120")
-    return api
-
-
-def run(*arguments: str) -> Done:
-    shared.settings.forget()
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            cli.main(["provision", *arguments])
-            code = 0
-        except SystemExit as left:
-            code = int(left.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 def test_the_first_run_makes_everything_as_declared(project: StorageApi, db: TestDatabase) -> None:
@@ -128,6 +74,17 @@ def test_drift_is_repaired_and_named_and_nothing_is_deleted(project: StorageApi,
     assert "of-somebody-else" in project.buckets
     assert not any(method == "DELETE" or "empty" in path for method, path in project.asked)
     assert set(run("--json").outcomes.values()) == {"unchanged"}
+
+
+def test_what_is_told_once_is_told_whole_however_narrow_the_terminal(
+    fresh: TestDatabase, project: StorageApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run().stdout.splitlines()
+    [url] = [line.partition("=")[2] for line in lines if line.startswith("MILLRACE_ENGINE_DATABASE_URL=")]
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select current_user").fetchone() == ("millrace_engine",)
+    assert any("code-executions" in line and "✓ created" in line for line in lines)
 
 
 def test_people_see_a_table(project: StorageApi) -> None:
@@ -285,6 +242,13 @@ def test_whatever_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
     for name in ("MILLRACE_MIGRATION_URL", "MILLRACE_SUPABASE_KEY", "MILLRACE_API_PASSWORD"):
         assert name in done.stderr
     assert "Nothing was changed" in done.stderr
+
+
+def test_without_the_client_it_says_how_to_get_it(project: StorageApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "storage3", None)
+    done = run()
+    assert done.code == 2
+    assert "millrace[supabase]" in done.stderr
 
 
 def test_a_wrong_key_is_said_once_and_the_database_is_provisioned(

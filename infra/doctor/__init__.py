@@ -1,0 +1,1 @@
+"""The doctor: finds each usual misconfiguration of an installation by name, and says what helps."""
