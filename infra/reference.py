@@ -97,9 +97,9 @@ local stack sets them itself.
 
 | variable | default | what it is |
 |---|---|---|
-| `MILLRACE_API_DATABASE_URL` | empty | Postgres for the functions that tenants call, as `millrace_api`. Secret. |
-| `MILLRACE_ENGINE_DATABASE_URL` | empty | Postgres for all other functions, as `millrace_engine`. Secret. |
-| `MILLRACE_RUN_CONCURRENCY` | `20` | Most workers that the queue of runs starts at a time. |
+| `MILLRACE_API_DATABASE_URL` | in Secrets Manager | Postgres for the functions that tenants call, as `millrace_api`. Secret. |
+| `MILLRACE_ENGINE_DATABASE_URL` | in Secrets Manager | Postgres for all other functions, as `millrace_engine`. Secret. |
+| `MILLRACE_RUN_CONCURRENCY` | the stage's | Most workers that the queue of runs starts at a time. |
 | `MILLRACE_OCR_DOCUMENTS_PUBLIC` | `false` | Whether anyone may read a document of `ocr-documents` whose name they know. |
 
 ## Command line and tests
