@@ -246,6 +246,16 @@ def test_a_tables_remedy_brings_back_all_of_it(db: TestDatabase, reviewed: Calla
     assert reviewed().drifts == []
 
 
+def test_the_engines_whole_schema_comes_back(db: TestDatabase, reviewed: Callable[[], Review]) -> None:
+    """With it went defaults, foreign keys and every policy, for they call its functions."""
+    db.owner.execute("drop schema millrace cascade")
+    found = reviewed()
+    assert found.drifts[0].object == "millrace"
+    assert {"function", "table", "column", "policy", "constraint"} <= {drift.kind for drift in found.drifts}
+    restore(db.url(), found.drifts)
+    assert reviewed().drifts == []
+
+
 def test_an_index_whose_building_was_interrupted_is_named(db: TestDatabase, reviewed: Callable[[], Review]) -> None:
     db.connect("supabase_admin").execute(
         "update pg_index set indisvalid = false where indexrelid = 'public.ix_workflow_owner_id'::regclass"
