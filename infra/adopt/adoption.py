@@ -137,6 +137,7 @@ class Done:
 
 def survey(url: str, auth_url: str | None = None) -> Survey:
     """How the database stands. Changes nothing; raises what :func:`adopt` would refuse with."""
+    checks.address(url)
     with connect(url) as connection:
         return _survey(connection, url, auth_url)
 
@@ -158,6 +159,7 @@ def adopt(
     before it stays and is not done again.
     """
     listener = progress or Silence()
+    checks.address(url)
     with connect(url) as connection, _alone(connection):
         listener.step("look")
         before = _survey(connection, url, auth_url)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from infra import migrations
 from infra.adopt.database import Connection, exists, table, text
@@ -28,9 +29,21 @@ def server(version: int) -> None:
         )
 
 
+def address(url: str) -> None:
+    """Refuse Supabase's pooler in transaction mode: a lock of the session and an index built concurrently need more."""
+    parts = conninfo_to_dict(url)
+    if str(parts.get("port")) == "6543" and str(parts.get("host", "")).endswith(".pooler.supabase.com"):
+        raise Invalid(
+            "This is the pooler in transaction mode, which keeps no session.",
+            remedy="Use port 5432 of the pooler (session mode), or the direct address.",
+        )
+
+
 def old_system(connection: Connection) -> None:
     """Refuse a database that the old system never used."""
-    missing = [name for name in ("user", "workflow", "connector") if not exists(connection, f'public."{name}"')]
+    missing = [
+        name for name in ("user", "workflow", "workflownode", "connector") if not exists(connection, f'public."{name}"')
+    ]
     if missing:
         raise Invalid(
             f"There is nothing to adopt: this database has no table {missing[0]!r}.",

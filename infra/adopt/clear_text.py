@@ -64,7 +64,8 @@ PLACES = (
     Place(
         "connectorversion",
         "manifest",
-        "coalesce(connector.owner_id, connector.created_by)",
+        # The first shape of that table says neither.
+        "coalesce((to_jsonb(connector) ->> 'owner_id')::uuid, (to_jsonb(connector) ->> 'created_by')::uuid)",
         "left join public.connector on connector.id = row.connector_id",
         keys=frozenset({"client_secret"}),  # its `secret_key` only names one that is kept elsewhere
     ),

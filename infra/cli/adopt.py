@@ -50,7 +50,7 @@ def adopt(
             found = adoption.survey(url, auth_url)
             session.show(found.document(), lambda: _planned(session, found))
             return
-        with _progress(session) as progress:
+        with progress_of(session) as progress:
             done = adoption.adopt(url, secrets.keyring, auth_url=auth_url, heir=secrets_to, progress=progress)
         session.show(done.document(), lambda: _told(session, done))
 
@@ -59,32 +59,33 @@ class _Bars:
     """An adoption's steps as bars; where nobody watches a terminal, a line each."""
 
     def __init__(self, bars: Progress | None, session: Session) -> None:
-        self._bars = bars
+        self.bars = bars
         self._session = session
         self._task: TaskID | None = None
 
     def step(self, name: str, total: int | None = None) -> None:
-        if self._bars is None:
+        if self.bars is None:
             if not self._session.as_json and total != 0:
                 self._session.screen.print(Text(f"{name}{f' ({total})' if total else ''}", style="dim"))
             return
         self._finish()
-        self._task = self._bars.add_task(name, total=total, what="")
+        self._task = self.bars.add_task(name, total=total, what="")
 
     def at(self, done: int, what: str = "") -> None:
-        if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, completed=done, what=what)
+        if self.bars is not None and self._task is not None:
+            self.bars.update(self._task, completed=done, what=what)
 
     def _finish(self) -> None:
-        if self._bars is None or self._task is None:
+        if self.bars is None or self._task is None:
             return
-        task = next(task for task in self._bars.tasks if task.id == self._task)
+        task = next(task for task in self.bars.tasks if task.id == self._task)
         total = 1 if task.total is None else task.total
-        self._bars.update(self._task, total=total, completed=total, what="")
+        self.bars.update(self._task, total=total, completed=total, what="")
 
 
 @contextmanager
-def _progress(session: Session) -> Iterator[_Bars]:
+def progress_of(session: Session) -> Iterator[_Bars]:
+    """What shows an adoption's steps, while the block lasts."""
     if session.as_json or not session.screen.is_terminal:
         yield _Bars(None, session)
         return

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from psycopg import sql
+
+from infra.review.review import review
+from infra.review.rows import row_models
 from tests.cluster import Connection, TestDatabase
 from tests.infra.adopt import old_system
 from tests.infra.adopt.conftest import Old
@@ -66,6 +71,21 @@ def test_an_adopted_database_becomes_what_a_new_one_is(old: Old, db: TestDatabas
         assert adopted[aspect] == new[aspect], aspect
 
 
+def test_the_review_of_an_adopted_database_is_clean(old: Old, tmp_path: Path) -> None:
+    old.adopt()
+    assert review(old.url(), storage=f"directory:{tmp_path / 'objects'}").drifts == []
+
+
+def test_connectors_in_their_first_shape_are_adopted_too(old: Old, db: TestDatabase) -> None:
+    old.owner.execute("alter table connector drop column owner_id, drop column is_platform, drop column created_by")
+    old.adopt()
+    assert described(old.owner)["columns"] == described(db.owner)["columns"]
+    rows = old.owner.execute("select distinct is_platform, owner_id from connector").fetchall()
+    assert rows == [{"is_platform": True, "owner_id": None}]
+    (secret,) = old.owner.execute("select owner_id from secret where name like '%%client_secret%%' limit 1").fetchall()
+    assert secret["owner_id"] == old_system.user("ben")  # to whom the operator gave what nobody owns
+
+
 def test_a_linked_user_signs_in_and_sees_their_own_and_nothing_else(old: Old) -> None:
     old.adopt()
     claims = {"sub": str(old_system.account("ada@example.com")), "role": "authenticated"}
@@ -76,6 +96,14 @@ def test_a_linked_user_signs_in_and_sees_their_own_and_nothing_else(old: Old) ->
     assert names == [row["name"] for row in mine]
     assert len(names) == 4
     assert old.as_user({"sub": str(old_system.account("dan@example.com"))}).call("select from public.workflow") == []
+
+
+def test_every_adopted_row_is_one_of_our_models(old: Old) -> None:
+    old.adopt()
+    for model in row_models().values():
+        rows = old.owner.execute(sql.SQL("select * from {}").format(sql.Identifier("public", model.table))).fetchall()
+        for row in rows:
+            model.model_validate(row)
 
 
 def test_what_the_old_system_called_a_run_is_still_listed_with_its_word(old: Old) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from infra import cli
+from infra.cli.adopt import progress_of
 from infra.cli.exits import Exit
+from infra.cli.session import Session
 from tests.infra.adopt import old_system
 from tests.infra.adopt.conftest import Old
 
@@ -86,6 +90,20 @@ def test_a_refusal_has_an_exit_code_and_a_remedy(old: Old, capsys: pytest.Captur
     assert problem["errors"] == [
         {"path": "workflow.graph_config", "message": "workflow.graph_config is missing (jsonb)"}
     ]
+
+
+def test_on_a_terminal_each_step_has_a_bar_that_is_gone_at_the_end() -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    session = Session(screen=screen)
+    with progress_of(session) as shown:
+        shown.step("build indexes", 4)
+        shown.at(2, "ix_workflow_owner_id")
+        bars = shown.bars
+        assert bars is not None
+        assert [(task.description, task.completed, task.total) for task in bars.tasks] == [("build indexes", 2, 4)]
+        shown.step("migrate")
+        shown.at(1, "baseline")
+        assert [(task.completed, task.total) for task in bars.tasks] == [(4, 4), (1, None)]
 
 
 def test_a_database_that_does_not_answer_is_said_so(

@@ -55,6 +55,18 @@ def test_an_old_postgres_is_refused() -> None:
     checks.server(170002)
 
 
+def test_a_pooler_that_keeps_no_session_is_refused_before_it_is_asked(tmp_path: Path) -> None:
+    for url in (
+        "postgresql://postgres.ref:secret@aws-0-eu-central-1.pooler.supabase.com:6543/postgres",
+        "host=aws-0-eu-central-1.pooler.supabase.com port=6543 user=postgres.ref",
+    ):
+        with pytest.raises(Invalid, match="transaction mode") as refusal:
+            adoption.adopt(url, lambda: LocalKeyring(tmp_path / "keys.json"))
+        assert "5432" in (refusal.value.remedy or "")
+        with pytest.raises(Invalid, match="transaction mode"):
+            adoption.survey(url)
+
+
 def test_a_database_that_the_old_system_never_used_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     name = "test_adopt_nothing"
     cluster.drop(name)
