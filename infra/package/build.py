@@ -153,6 +153,7 @@ def build(
 
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
             stages = list(pool.map(stage, wanted))
+            progress(target.name, "all functions", "compiling")
             compiled = _compile(target, stages, work / "bytecode")
             packages = list(pool.map(pack, stages))
         if over := [f"{package.function}: {package.excess}" for package in packages if package.excess]:
@@ -225,7 +226,7 @@ def _uv() -> str:
     except (ImportError, FileNotFoundError):
         found = shutil.which("uv")
     if found is None:
-        raise PackageError("uv is not installed; run `make install`")
+        raise PackageError("uv is not installed; run `make install-dev`")
     return found
 
 

@@ -85,6 +85,6 @@ def distribution(package: str) -> str:
         case [name]:
             return name
         case []:
-            raise LockError(f"{package} is imported but nothing installed here has it; run `make install`")
+            raise LockError(f"{package} is imported but nothing installed here has it; run `make install-dev`")
         case several:
             raise LockError(f"{package} is in several distributions: {', '.join(several)}")

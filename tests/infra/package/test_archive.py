@@ -7,7 +7,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.package.archive import Archiver, unpack
@@ -15,6 +15,7 @@ from infra.package.archive import Archiver, unpack
 NAMES = st.from_regex(r"[a-zé][a-z0-9_é]{0,8}(/[a-z][a-z0-9_.]{0,8}){0,3}", fullmatch=True)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.dictionaries(NAMES, st.binary(max_size=2000), max_size=12))
 def test_every_reader_finds_what_was_put_in(contents: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
