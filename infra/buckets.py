@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +54,12 @@ def declared(environment: Mapping[str, str] | None = None, path: Path = DECLARAT
     if mistakes:
         raise BucketsError("\n".join([f"{path.name} is not as it should be:", *mistakes]))
     return tuple(found)
+
+
+def make_directories(root: Path, buckets: Iterable[Bucket]) -> None:
+    """The buckets of a local store below ``root``, each its owner's alone. Those that are there stay as they are."""
+    for bucket in buckets:
+        (root / bucket.name).mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _mistakes(name: str, error: ValidationError | TypeError) -> list[str]:

@@ -97,10 +97,10 @@ local stack sets them itself.
 
 | variable | default | what it is |
 |---|---|---|
-| `MILLRACE_API_DATABASE_URL` | in Secrets Manager | Postgres for the functions that tenants call, as `millrace_api`. Secret. |
-| `MILLRACE_ENGINE_DATABASE_URL` | in Secrets Manager | Postgres for all other functions, as `millrace_engine`. Secret. |
+| `MILLRACE_API_DATABASE_URL` | in Secrets Manager | Postgres for what tenants call, as `millrace_api`. Secret. |
+| `MILLRACE_ENGINE_DATABASE_URL` | in Secrets Manager | Postgres for all others, as `millrace_engine`. Secret. |
 | `MILLRACE_RUN_CONCURRENCY` | the stage's | Most workers that the queue of runs starts at a time. |
-| `MILLRACE_OCR_DOCUMENTS_PUBLIC` | `false` | Whether anyone may read a document of `ocr-documents` whose name they know. |
+| `MILLRACE_OCR_DOCUMENTS_PUBLIC` | `false` | Whether whoever knows a document's name may read it. |
 
 ## Command line and tests
 
@@ -112,7 +112,7 @@ Read by `millrace` and by the tests, not by any function.
 | `MILLRACE_TOKEN` | the local stack's | Token that `millrace` sends. Secret. |
 | `MILLRACE_HOME` | `.millrace` | Where the local stack keeps its data. |
 | `MILLRACE_AUTH_URL` | unset | Postgres for `adopt`, with a role that may read `auth.users`. Secret. |
-| `MILLRACE_API_PASSWORD` | a random one | Password that `millrace provision` gives to `millrace_api`, 16 characters or more. Secret. |
+| `MILLRACE_API_PASSWORD` | a random one | What `millrace provision` gives `millrace_api`, ≥ 16 characters. Secret. |
 | `MILLRACE_ENGINE_PASSWORD` | a random one | The same for `millrace_engine`. Secret. |
 | `MILLRACE_TEST_DATABASE_URL` | unset | A superuser's address of a Postgres on which tests make their databases. |
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 DEPLOYED = ("MILLRACE_API_DATABASE_URL", "MILLRACE_ENGINE_DATABASE_URL")
 
 
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="A stage deployed to AWS: what the environment leaves out is asked of that account."),
+    ] = None,
+) -> None:
     """Look for each usual mistake in an installation's configuration, and say what helps. Exits 1 on any.
 
     Looks at the installation that the environment describes: what the deployment is given, and MILLRACE_MIGRATION_URL.
-    Without MILLRACE_API_DATABASE_URL and MILLRACE_ENGINE_DATABASE_URL it looks at the local stack that runs here.
+    Without those, and without --stage, it looks at the local stack that runs here.
     Changes nothing but for one object that it keeps, reads and removes.
     """
     from infra.doctor.doctor import examine
@@ -33,9 +39,11 @@ def doctor(context: typer.Context) -> None:
     from shared.settings import forget
 
     session: Session = context.obj
-    if not any(os.environ.get(name) for name in DEPLOYED):
+    if stage is not None:
+        os.environ.update(_deployed(stage))
+    elif not any(os.environ.get(name) for name in DEPLOYED):
         os.environ.update(_local(session))
-        forget()
+    forget()
     found: list[Finding] = []
     for finding in examine():
         found.append(finding)
@@ -56,6 +64,35 @@ def _line(finding: Finding) -> Text:
     if finding.remedy:
         line.append_text(Text.assemble("\n  → ", finding.remedy))
     return line
+
+
+def _deployed(stage: str) -> dict[str, str]:
+    """What the functions of a deployed stage are given."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from infra.doctor.stage import settings_of
+    except ImportError as error:
+        raise Failure(
+            "The client of AWS is not installed here.",
+            remedy='Install it: pip install "millrace[aws]".',
+            exit_code=Exit.USAGE,
+        ) from error
+    try:
+        return settings_of(stage)
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        raise Failure(
+            f"AWS refuses: {said.get('Code')}: {said.get('Message')}",
+            remedy="Use credentials that may read the stage's secret (secretsmanager:GetSecretValue).",
+            exit_code=Exit.REFUSED,
+        ) from error
+    except BotoCoreError as error:
+        raise Failure(
+            f"AWS cannot be asked: {error}.",
+            remedy="Give credentials and AWS_REGION, as for the deployment.",
+            exit_code=Exit.UNREACHABLE,
+        ) from error
 
 
 def _local(session: Session) -> dict[str, str]:

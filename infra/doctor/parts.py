@@ -78,12 +78,6 @@ def storage() -> Iterator[Finding]:
             f"An object cannot be kept: {error.strerror or error}.",
             "Give this user the directory that MILLRACE_STORAGE names.",
         )
-    except Exception as error:  # a library's own: its text may hold an address or a key
-        yield failing(
-            "storage",
-            f"The storage cannot be used: {type(error).__name__}.",
-            "Look at MILLRACE_STORAGE and at the credentials and region of the environment.",
-        )
     else:
         if read != b"well":
             yield failing("storage", "An object is not read as it was kept.", "Look at what lies before the storage.")
@@ -115,13 +109,6 @@ def buckets(settings: StorageSettings, owner_url: str | None) -> Iterator[Findin
                     yield failing("storage trigger", f"{drift.object} {drift.says}.", "Run `millrace provision`.")
     except (MillraceError, BucketsError, psycopg.Error) as error:
         yield failing("buckets", f"They cannot be looked at: {error}", getattr(error, "remedy", None) or "See above.")
-        return
-    except Exception as error:
-        yield failing(
-            "buckets",
-            f"They cannot be looked at: {type(error).__name__}.",
-            "Look at MILLRACE_STORAGE and at the credentials and region of the environment.",
-        )
         return
     drifts = [drift for one in found for drift in one.drifts]
     for drift in drifts:

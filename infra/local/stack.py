@@ -36,6 +36,7 @@ from typing import IO, Any, Self, TextIO, TypeVar
 import uvloop
 
 from infra import migrations
+from infra.buckets import BucketsError, declared, make_directories
 from infra.local import postgres
 from infra.local.gateway import Gateway
 from infra.local.logs import Logs
@@ -301,6 +302,10 @@ class Stack:
             url=self.url,
             listener=self._stored,
         )
+        try:
+            make_directories(self.data_dir / "objects", declared(environment))
+        except (BucketsError, OSError) as error:
+            raise StackError(str(error)) from error
         self._objects = Objects(storage)
         for name, queue in self.queues.items():
             if queue.mapping is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
 
-from infra.buckets import DECLARATION, BucketsError, declared
+from infra.buckets import DECLARATION, BucketsError, declared, make_directories
 from shared.storage import BUCKETS
 
 
@@ -29,6 +30,16 @@ def test_an_empty_variable_counts_as_unset() -> None:
 def test_our_own_payloads_fit_their_bucket() -> None:
     [attachments] = [bucket for bucket in declared({}) if bucket.name == "workflow-attachments"]
     assert attachments.media_types is None
+
+
+def test_the_local_stores_directories_are_their_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "objects" / "rag-files").mkdir(parents=True)
+    (tmp_path / "objects" / "rag-files" / "kept").write_text("here before")
+    for _ in range(2):
+        make_directories(tmp_path / "objects", declared({}))
+    assert {path.name for path in (tmp_path / "objects").iterdir()} == set(BUCKETS)
+    assert stat.S_IMODE((tmp_path / "objects" / "user-uploads").stat().st_mode) == 0o700
+    assert (tmp_path / "objects" / "rag-files" / "kept").exists()
 
 
 @pytest.mark.parametrize(

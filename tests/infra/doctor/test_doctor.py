@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psycopg
 import pytest
 
@@ -27,6 +29,7 @@ from infra import cli
 from infra.doctor import database
 from infra.doctor.finding import Verdict
 from shared.secrets.key_file import LocalKeyring
+from tests.aws import ACCOUNT, REGION, pretended
 from tests.cluster import TestDatabase, User
 from tests.pooler import Pooler
 
@@ -66,23 +69,26 @@ class Patient:
             else:
                 self.monkeypatch.setenv(f"MILLRACE_{name}", value)
 
-    def examine(self, *, as_json: bool = True) -> Report:
+    def examine(self, *arguments: str, as_json: bool = True) -> Report:
+        before = dict(os.environ)
         shared.settings.forget()
         shared.storage.storage.cache_clear()
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                cli.main(["doctor", *(["--json"] if as_json else [])])
+                cli.main(["doctor", *arguments, *(["--json"] if as_json else [])])
                 code = 0
             except SystemExit as left:
                 code = int(left.code or 0)
+        os.environ.clear()  # the command sets what it was not given, for it ends with its process
+        os.environ.update(before)
         if shared.doorbell.doorbell.cache_info().currsize:  # rung by the object that the doctor keeps
             bell = shared.doorbell.doorbell()
             if isinstance(bell, shared.doorbell.SocketDoorbell):
                 bell.close()
             shared.doorbell.doorbell.cache_clear()
         text = out.getvalue()
-        findings = json.loads(text)["findings"] if as_json else []
+        findings = json.loads(text)["findings"] if as_json and text else []
         return Report(code, findings, text, err.getvalue())
 
 
@@ -361,6 +367,59 @@ def test_buckets_that_others_may_read(patient: Patient) -> None:
     assert any("rag-files is public" in one["detail"] for one in report.findings)
     assert "storage trigger" in report.wrong
     assert report.remedy("storage trigger") == "Run `millrace provision`."
+
+
+def test_a_deployed_stage_is_looked_at_by_its_name(patient: Patient) -> None:
+    prefix, account = "millrace-prod", ACCOUNT
+    environment = {
+        "api_database_url": patient.db.url("millrace_api"),
+        "engine_database_url": patient.db.url("millrace_engine"),
+    }
+    patient.set(API_DATABASE_URL=None, ENGINE_DATABASE_URL=None, DOORBELL=None, STORAGE=None, SECRET_KEY_FILE=None)
+    with pretended():
+        assert patient.examine("--stage", "prod").wrong.keys() >= {"settings", "bells", "storage", "keys"}
+        boto3.client("secretsmanager").create_secret(Name=prefix, SecretString=json.dumps(environment))
+        for queue in probes.QUEUES:
+            boto3.client("sqs").create_queue(QueueName=f"{prefix}-{queue}")
+        s3 = boto3.client("s3")
+        for bucket in shared.storage.BUCKETS:
+            name = f"{prefix}-{account}-{bucket}"
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        key = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        boto3.client("kms").create_alias(AliasName=f"alias/{prefix}-secrets", TargetKeyId=key)
+        report = patient.examine("--stage", "prod")
+        assert set(report.wrong) == {"buckets"}, report.wrong  # which do not refuse to become public yet
+        for bucket in shared.storage.BUCKETS:
+            s3.put_public_access_block(
+                Bucket=f"{prefix}-{account}-{bucket}",
+                PublicAccessBlockConfiguration={
+                    "BlockPublicAcls": True,
+                    "IgnorePublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "RestrictPublicBuckets": True,
+                },
+            )
+        report = patient.examine("--stage", "prod")
+        assert report.wrong == {}
+
+
+def test_a_stage_without_credentials_says_so(patient: Patient) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        patient.monkeypatch.delenv(name)
+    patient.monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    patient.monkeypatch.setenv("HOME", str(patient.directory))
+    patient.monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    report = patient.examine("--stage", "prod")
+    assert report.code == 3
+    assert "credentials" in report.stderr
+
+
+def test_a_library_that_is_not_installed_is_a_finding(patient: Patient) -> None:
+    patient.monkeypatch.setitem(sys.modules, "botocore.exceptions", None)
+    patient.set(DOORBELL="sqs:https://sqs.eu-central-1.amazonaws.com/1/millrace-dev")
+    report = patient.examine()
+    assert "botocore" in report.wrong["bells"]
+    assert "millrace[aws" in report.remedy("bells")
 
 
 def test_aws_that_cannot_be_asked_is_said_and_not_waited_for(patient: Patient) -> None:
