@@ -8,7 +8,7 @@ STAGE  ?= dev
 DEPLOY := $(if $(shell command -v npm),node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench install-deploy demo dev test soak check format reference package package-report template lint-template deploy lock clean
+.PHONY: help install install-dev install-bench install-deploy demo dev test test-pooler soak check format reference package package-report template lint-template deploy lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ dev: install ## Start the local stack and leave it running
 
 test: install-dev $(DEPLOY) ## Run every test
 	$(BIN)/python -m pytest
+
+test-pooler: install-dev ## Run the database's tests through a real PgBouncer
+	$(BIN)/python -m pytest -n 0 tests/test_pooler.py
 
 soak: install-dev ## Run the long tests: kills, races, floods
 	$(BIN)/python -m pytest -m soak -n 0

@@ -71,3 +71,11 @@ def user(db: TestDatabase) -> User:
 def other_user(db: TestDatabase) -> User:
     """Another tenant, who may see nothing of the first."""
     return db.make_user()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a test wants to be read though it passed: ``record_property("summary", ...)``."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "summary":
+                terminalreporter.write_line(str(value))
