@@ -122,7 +122,7 @@ class TestContract:
 
     @given(delay=st.floats(0, 5000))
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-    def test_a_wait_is_never_early_nor_more_than_a_second_late(self, rings: tuple[Doorbell, Heard], delay: float) -> None:
+    def test_a_wait_is_never_early_and_at_most_a_second_late(self, rings: tuple[Doorbell, Heard], delay: float) -> None:
         bell, heard = rings
         bell.ring("workflow-run", ["x"], delay)
         [(_, told)] = heard("workflow-run")
