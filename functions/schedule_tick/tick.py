@@ -17,6 +17,7 @@ from uuid import UUID
 from shared import statements
 from shared.database import Database
 from shared.doorbell import RUNS, Doorbell
+from shared.storage.names import key_of
 from shared.telemetry import Attribute, duration, logger
 from shared.workflow.schedule import Plan, Schedule, plan, unreadable
 
@@ -107,8 +108,6 @@ class Tick:
 
     def _start(self, events: list[dict[str, Any]], done: Done) -> None:
         """Start what waits for files that Supabase Storage keeps under these names."""
-        from shared.storage.supabase import key_of  # who keeps none there need not pay for it
-
         keys = [{"id": event["id"], "key": key_of(event["name"])} for event in events]
         rows = self._database.call(self._statements["stored"], {"events": keys})
         started = [str(row["execution_id"]) for row in rows if row["execution_id"] is not None]

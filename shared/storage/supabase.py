@@ -6,7 +6,7 @@ GitHub: which names it takes (``src/storage/limits.ts``), how it answers errors 
 status 400 for most, the true one in the body), and which fields ``info`` has (``src/storage/renderer/info.ts``).
 
 Storage takes few characters in names and the client fewer paths, so other keys are written with escapes: see
-:func:`name_of`. Keys that can be names are names, so that what others upload is found by its own name.
+:mod:`shared.storage.names`. Keys that can be names are names, so that what others upload is found by its own name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.errors import Conflict, Invalid, MillraceError, TooLarge, Unavailable
+from shared.storage.names import key_of, name_of
 from shared.storage.port import (
     DEFAULT_MEDIA_TYPE,
     LONGEST_SIGNED_SECONDS,
@@ -49,34 +50,8 @@ CONNECT_SECONDS = 3
 READ_SECONDS = 20
 
 _MEDIA_TYPE = "media_type"  # in an object's own metadata: Storage keeps a type without its parameters
-_ALLOWED = r"[A-Za-z0-9_/!\-.*'() &$@=;:+,?]"
-_ESCAPED = re.compile(
-    rf"""
-    !(?=[0-9A-F]{{2}})          # what would read as an escape
-    | (?:^|(?<=/))/             # a slash that begins a key or follows one: the client drops it
-    | /$                        # and one that ends it
-    | (?:^|(?<=/))\.(?=\.?(?:/|$))  # the dot segments, which the client refuses
-    | (?!{_ALLOWED}).           # what Storage refuses
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 #: An end of a prefix whose escapes depend on what follows it in a key.
 _UNDECIDED = re.compile(r"(?:/|\.|![0-9A-F]?)+$")
-
-
-def name_of(key: str) -> str:
-    """The name that an object has in Storage: ``!`` and two hex digits stand for a byte that it does not take."""
-    return _ESCAPED.sub(lambda found: "".join(f"!{byte:02X}" for byte in found[0].encode()), key)
-
-
-def key_of(name: str) -> str:
-    """The key of the object with this name; a name that no key has is its own."""
-    raw = re.sub(rb"!([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), name.encode())
-    try:
-        key = raw.decode()
-    except UnicodeDecodeError:
-        return name
-    return key if name_of(key) == name else name
 
 
 class SupabaseStorage:

@@ -73,7 +73,7 @@ end
 $$;
 
 
--- The oldest events that are due. The caller tells each object's key from its name (shared.storage.supabase.key_of) and
+-- The oldest events that are due. The caller tells each object's key from its name (shared.storage.names.key_of) and
 -- gives both to start_for_storage_events.
 create function millrace.due_storage_events(p_limit integer)
 returns table (id bigint, name text)

@@ -14,7 +14,7 @@ from functions.schedule_tick.tick import Done, Tick
 from infra.buckets import declared
 from infra.provision.trigger import install
 from shared.doorbell import RecordingDoorbell
-from shared.storage.supabase import name_of
+from shared.storage.names import name_of
 from tests.cluster import Connection, TestDatabase, User
 from tests.intake import make_workflow
 
