@@ -146,23 +146,13 @@ def fill(connection: Connection, backfill: Backfill, progress: Callable[[int], N
     """Give the rows of one table their owners, a page of them at a time; how many were given one."""
     statement = sql.SQL(
         """
-        with page as (
-            select id
-            from {table}
-            where id > %(after)s
-            order by id
-            limit %(limit)s
-        ), filled as (
-            update {table} as row
-            set owner_id = {source}.{owned}
-            from {parent} as {source}, page
-            where row.id = page.id
-                and row.owner_id is null
-                and {source}.{owned} is not null
-                and {join}
-            returning row.id
-        )
-        select (select id from page order by id desc limit 1) as last, (select count(*) from filled) as number
+        update {table} as row
+        set owner_id = {source}.{owned}
+        from {parent} as {source}
+        where row.id = any(%(ids)s)
+            and row.owner_id is null
+            and {source}.{owned} is not null
+            and {join}
         """
     ).format(
         table=table(backfill.table),
@@ -171,16 +161,19 @@ def fill(connection: Connection, backfill: Backfill, progress: Callable[[int], N
         parent=text(f"public.{backfill.parent}"),
         join=text(backfill.join),
     )
+    # By their ids, so that the plan does not depend on what the planner thinks of a page.
+    page = sql.SQL("select id from {} where id > %s order by id limit %s").format(table(backfill.table))
     lacking = sql.SQL("select exists (select from {} where owner_id is null) as some").format(table(backfill.table))
     some = connection.execute(lacking).fetchone()
     if not some or not some["some"]:
         return 0
     filled, after = 0, uuid.UUID(int=0)
     while True:
-        row = connection.execute(statement, {"after": after, "limit": BATCH}).fetchone()
-        if row is None or row["last"] is None:
+        ids = [row["id"] for row in connection.execute(page, [after, BATCH])]
+        if not ids:
             return filled
-        filled, after = filled + row["number"], row["last"]
+        filled += connection.execute(statement, {"ids": ids}).rowcount
+        after = ids[-1]
         progress(filled)
 
 
