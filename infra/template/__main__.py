@@ -50,7 +50,7 @@ def _report(template: Template, used: connections.Connections) -> str:
     lines += ["", f"{f'connections, of {used.limit} at the pooler':<40}{used.total:>6}"]
     lines += [f"  {name:<38}{most:>6}" for name, most in used.clients.items()]
     if template.missing:
-        lines += ["", f"{len(template.missing)} packages are not built; empty ones stand in (`make package`)"]
+        lines += ["", f"packages not built, for which empty ones stand in (`make package`): {len(template.missing)}"]
     if readable := list(readiness.readable_secrets(template)):
         lines += ["", f"readable in the template: {', '.join(readable)}; docs/deploy.md says how to avoid that"]
     return "\n".join(lines)
