@@ -26,6 +26,9 @@ _WHOLE = {
     "cffi",  # cryptography loads the module _cffi_backend only; the package is for writing such modules
     "pycparser",  # what cffi reads C declarations with
 }
+#: Folders left out. FastAPI asks whether there is a pydantic.v1, to refuse its models, and takes no for an answer; with
+#: it every import of a face loads that whole former pydantic, 20 ms, for nothing here uses it.
+_FOLDERS = ("pydantic/v1",)
 #: Of these only the modules that our imports lead to, by other ways than these. Powertools is a collection: we use its
 #: log formatter and metrics of some thirty utilities. Its router, 2 MB with the OpenAPI pages, is also asked to write
 #: pydantic models into log lines, which hold plain JSON types only with us (shared.telemetry.redact).
@@ -53,6 +56,8 @@ class Trim:
             return False
         if top in _WHOLE:
             return top in self._tops
+        if str(path).startswith(tuple(f"{folder}/" for folder in _FOLDERS)):
+            return False
         if top in self._reached:
             source = path if path.suffix == ".py" else path.parent / "__init__.py"
             return str(source) in self._reached[top]

@@ -24,6 +24,7 @@ def trim(tmp_path: Path) -> Trim:
         "pkg.libs/libpq-e9b5c9ac.so.5.18",
         "pkg/testing.py",
         "single.py",
+        "pydantic/v1alike.py",
         "pkg-1.0.dist-info/METADATA",
         "pkg-1.0.dist-info/entry_points.txt",
         "pkg-1.0.dist-info/licenses/LICENSE.txt",
@@ -52,6 +53,7 @@ def test_kept(trim: Trim, path: str) -> None:
         "cel_expr_python/ext/ext_proto.cpython-313-x86_64-linux-gnu.so",
         "bazel-project/setup.py",
         "cffi/api.py",
+        "pydantic/v1/main.py",
         "aws_lambda_powertools/event_handler/api_gateway.py",
     ],
 )
