@@ -39,6 +39,8 @@ STATES: dict[str, tuple[str, str]] = {
     "repaired": ("yellow", "✓"),
     "unchanged": ("green", "✓"),
     "not reached": ("yellow", "…"),
+    "to create": ("yellow", "+"),
+    "to repair": ("yellow", "~"),
     "ok": ("green", "✓"),
     "failing": ("red", "✗"),
     "not looked at": ("yellow", "…"),

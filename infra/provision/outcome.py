@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What was done, or would be."""
+    """What was done; or, of a check, what is to be done."""
 
     CREATED = "created"
     REPAIRED = "repaired"  #: it was there, and not as declared
     UNCHANGED = "unchanged"
     FAILED = "failed"
     NOT_REACHED = "not reached"  #: what came before it failed
+    TO_CREATE = "to create"
+    TO_REPAIR = "to repair"
 
 
 class Reason(StrEnum):
@@ -35,6 +37,14 @@ class Result:
     error: str | None = None
     remedy: str | None = None
     reason: Reason | None = None
+
+
+_TO_DO = {Outcome.CREATED: Outcome.TO_CREATE, Outcome.REPAIRED: Outcome.TO_REPAIR}
+
+
+def to_do(result: Result) -> Result:
+    """The result of a check, which did nothing."""
+    return replace(result, outcome=_TO_DO.get(result.outcome, result.outcome))
 
 
 @dataclass(frozen=True, slots=True)

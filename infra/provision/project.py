@@ -12,7 +12,7 @@ from infra.buckets import Bucket
 from infra.provision import roles, trigger
 from infra.provision.buckets import Buckets
 from infra.provision.database import explain
-from infra.provision.outcome import Outcome, Refusal, Result
+from infra.provision.outcome import Outcome, Refusal, Result, to_do
 
 TRIGGER = "storage.objects"
 CONNECT_SECONDS = 10
@@ -31,6 +31,10 @@ class Project:
 
     def provision(self) -> Iterator[tuple[Result, str | None]]:
         """Each thing's result; with it the role's new password, for a role that got one."""
+        for result, password in self._provision():
+            yield (result if self.change else to_do(result)), password
+
+    def _provision(self) -> Iterator[tuple[Result, str | None]]:
         if self.storage is not None:
             for result in self.storage.provision(self.buckets, change=self.change):
                 yield result, None

@@ -102,11 +102,14 @@ def test_a_check_changes_nothing_and_exits_1_while_something_would_change(
 ) -> None:
     done = run("--check", "--json")
     assert done.code == 1
-    assert done.outcomes["rag-files"] == done.outcomes["storage.objects"] == "created"
+    assert done.outcomes["rag-files"] == done.outcomes["storage.objects"] == "to create"
     assert (project.buckets, project.written) == ({}, [])
     assert db.owner.execute("select from pg_trigger where tgname like 'millrace_%'").fetchall() == []
     assert run().code == 0
     assert run("--check").code == 0
+    project.buckets["rag-files"]["public"] = True
+    assert "~ to repair" in run("--check").stdout
+    assert project.buckets["rag-files"]["public"] is True
 
 
 def test_a_stage_may_open_the_documents_and_close_them_again(
