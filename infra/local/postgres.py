@@ -329,8 +329,10 @@ def allow_logins(superuser_url: str) -> None:
     """
     password = urllib.parse.urlsplit(superuser_url).password
     with psycopg.connect(superuser_url, autocommit=True) as connection:
+        may = {name for (name,) in connection.execute("select rolname from pg_roles where rolcanlogin").fetchall()}
         for role in LOGIN_ROLES:
-            connection.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
+            if role not in may:  # Postgres refuses one of two who alter a role at the same time
+                connection.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
             if password is not None:
                 set_password(connection, role, urllib.parse.unquote(password))
 
