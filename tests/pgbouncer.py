@@ -201,6 +201,7 @@ class _Count:
 
 count = _Count()
 _mistakes: list[str] = []
+_ended: list[str] = []  #: the test's database, while it is left
 _pooler: PgBouncer | None = None
 _lock = threading.Lock()
 
@@ -224,7 +225,8 @@ def pytest_configure() -> None:
 
 
 def _through_the_pooler() -> None:
-    direct_url, direct_connect, close = TestDatabase.url, TestDatabase.connect, Database.close
+    direct_url, direct_connect = TestDatabase.url, TestDatabase.connect
+    close, close_test = Database.close, TestDatabase.close
 
     def url(self: TestDatabase, role: str = "postgres") -> str:
         return pooler(self).url(role, self.name) if role in POOLED else direct_url(self, role)
@@ -241,11 +243,17 @@ def _through_the_pooler() -> None:
     def close_and_renew(self: Database) -> None:
         """A test that stops the clock closes its connection to begin the next one with the new time."""
         close(self)
-        if _pooler is not None and f"host={_pooler.directory}" in self._url:
+        if _pooler is not None and not _ended and f"host={_pooler.directory}" in self._url:
             database = conninfo_to_dict(self._url)["dbname"]
             _pooler.tell(f'RECONNECT "{database}"')
             _pooler.tell(f'WAIT_CLOSE "{database}"')
 
+    def end(self: TestDatabase) -> None:
+        _ended.append(self.name)  # nothing is renewed for what is dropped next
+        close_test(self)
+        _ended.clear()
+
+    TestDatabase.close = end  # type: ignore[method-assign]
     TestDatabase.url = url  # type: ignore[method-assign]
     TestDatabase.connect = connect  # type: ignore[method-assign]
     Database.close = close_and_renew  # type: ignore[method-assign]
