@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def listed() -> dict[str, str]:
     """What ``make help`` prints: each command and its line."""
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     return dict(line.split(maxsplit=1) for line in plain.splitlines() if line.strip())
 
