@@ -152,12 +152,13 @@ def main() -> None:
         directory = Path(name)
         os.environ["XDG_CONFIG_HOME"] = name  # the data keys go with the rest
         _, stack = _first_accepted(directory, None)
+        time.sleep(3)
+        idle = stack.memory_bytes()
         bench = Bench(stack)
         for nodes in (2, 10):
             bench.prepare(nodes)
         hook = bench.hooks[2]
-        time.sleep(3)
-        idle = stack.memory_bytes()
+        used = stack.memory_bytes()
         began = time.perf_counter()
         bench.load(2, 1, 0.001)
         START_OF_GENERATOR = time.perf_counter() - began
@@ -201,7 +202,10 @@ def main() -> None:
         console.print(
             f"start to first accepted webhook: {statistics.median(starts):.2f} s; after kill -9: {killed:.2f} s"
         )
-        console.print(f"memory: idle {idle / 2**20:.0f} MiB, peak {memory.peak / 2**20:.0f} MiB (sum of PSS)")
+        console.print(
+            f"memory: idle {idle / 2**20:.0f} MiB, with the API in use {used / 2**20:.0f} MiB, "
+            f"peak {memory.peak / 2**20:.0f} MiB (sum of PSS)"
+        )
 
 
 def _after_kill(directory: Path, hook: tuple[str, str]) -> float:

@@ -51,6 +51,7 @@ from shared.storage import EVENTS, Created, DirectoryStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECONDS = 7 * 24 * 3600
+_LOCK_SECONDS = 2.0  #: for what a killed stack left behind to let go
 #: Variables of the user's that are never handed to functions: they are the stack's own, or other roles' passwords.
 _WITHHELD = (
     "MILLRACE_LOCAL_",
@@ -370,15 +371,23 @@ class Stack:
 
     def _acquire(self) -> None:
         lock = (self.data_dir / "stack.lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise StackError(
-                f"process {holder} runs a stack on {self.data_dir} already; stop it, or choose another data directory"
-            ) from None
+        until = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                # Of a stack that was killed, a child may still hold the lock for a moment, on its own way out.
+                if time.monotonic() < until and not (holder.isdigit() and Path(f"/proc/{holder}").exists()):
+                    time.sleep(0.02)
+                    continue
+                lock.close()
+                raise StackError(
+                    f"process {holder} runs a stack on {self.data_dir} already; "
+                    "stop it, or choose another data directory"
+                ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
