@@ -8,7 +8,7 @@ STAGE  ?= dev
 DEPLOY := $(if $(shell command -v npm),node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench install-deploy demo dev test test-pooler soak check format reference package package-report template lint-template deploy lock clean
+.PHONY: help install install-dev install-bench install-ocr install-code install-deploy demo dev test test-pooler soak check format reference package package-report template lint-template deploy lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -32,6 +32,19 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 
 install-bench: install ## Add the peers that the benchmarks in bench/ measure beside ours
 	$(PIP) --require-hashes -r requirements/bench.txt
+
+install-ocr: $(VENV)/.installed-ocr ## Add what reads documents (0.4 GB)
+
+# Locked whole, so without looking at what rapidocr asks for beside it.
+$(VENV)/.installed-ocr: $(VENV)/.installed requirements/ocr.txt
+	$(PIP) --no-deps --require-hashes -r requirements/ocr.txt
+	@touch $@
+
+install-code: $(VENV)/.installed-code ## Add what runs untrusted code
+
+$(VENV)/.installed-code: $(VENV)/.installed requirements/code-sandbox.txt
+	$(PIP) --require-hashes -r requirements/code-sandbox.txt
+	@touch $@
 
 install-deploy: node_modules/.package-lock.json ## Install what compiles and deploys serverless.yml (needs Node)
 
@@ -87,8 +100,11 @@ deploy: install-dev install-deploy ## Deploy the packages to STAGE: docs/deploy.
 
 lock: install-dev ## Renew requirements/*.txt from pyproject.toml (hashes, no index addresses)
 	for extra in local dev bench; do \
-	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header --quiet --output-file requirements/$$extra.txt || exit 1; done
+	  $(LOCK) --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
+	for capability in ocr code-sandbox; do \
+	  $(LOCK) --extra $$capability-worker --constraints requirements/dev.txt --output-file requirements/$$capability.txt || exit 1; done
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 clean: ## Remove what was built here, the local data included
 	rm -rf $(VENV) .millrace dist .pytest_cache .mypy_cache .ruff_cache

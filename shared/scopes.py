@@ -17,6 +17,12 @@ class Scope(StrEnum):
     ACCOUNT_WRITE = "account:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"  #: a token makes tokens of its own scopes, never of more
+    STORAGE_READ = "storage:read"  #: list and download files
+    STORAGE_WRITE = "storage:write"  #: upload and delete them
+    OCR_READ = "ocr:read"
+    OCR_WRITE = "ocr:write"  #: have documents read
+    CODE_READ = "code:read"  #: executions, tools, sandboxes
+    CODE_WRITE = "code:write"  #: run code, register tools, configure sandboxes
     HEALTH_READ = "health:read"  #: how the installation is, for monitors
     ITEMS_READ = "items:read"
     ITEMS_WRITE = "items:write"
