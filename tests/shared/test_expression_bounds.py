@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import expressions
-from shared.expression_bounds import DEEPEST, FUNCTIONS, SCALAR, Extent, Meter, TooMuch, appended, survey
-from shared.expression_tree import Call, Constant, Fold, ListOf, Name, Unsupported
+from shared.expressions import evaluation, values
+from shared.expressions.bounds import DEEPEST, FUNCTIONS, SCALAR, Extent, Meter, TooMuch, appended, survey
+from shared.expressions.program import program_of
+from shared.expressions.tree import Call, Constant, Fold, ListOf, Name, Unsupported
 
 CONTEXT: dict[str, Any] = {
     "trigger": {
@@ -63,20 +65,20 @@ LISTS = st.recursive(
 def measured(source: str) -> tuple[float, float] | None:
     """How large the value may be, and how large it is; None when the expression has none."""
     try:
-        program = expressions._program(source, tuple(CONTEXT))
+        program = program_of(source, tuple(CONTEXT))
     except expressions.ExpressionError:
         return None
     data, extents = {}, {}
     for slot in program.slots:
-        data[slot.name], extents[slot.name] = expressions._bind(slot, CONTEXT)
+        data[slot.name], extents[slot.name] = evaluation._bind(slot, CONTEXT)
     foreseen = Meter(float("inf"))._extent(program.tree, extents)
     try:
-        value = expressions._run(program, data)
+        value = evaluation._run(program, data)
     except expressions.ExpressionError:
         return None
     if isinstance(value, list):
         assert len(value) <= foreseen.length
-    return foreseen.size, expressions._imported(value)[1].size
+    return foreseen.size, values.imported(value)[1].size
 
 
 @settings(max_examples=400)

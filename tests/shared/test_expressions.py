@@ -27,6 +27,7 @@ from shared.expressions import (
     render,
     sources,
 )
+from shared.expressions.program import Programs
 
 CONTEXT: dict[str, Any] = {
     "trigger": {
@@ -466,7 +467,7 @@ def test_any_text_has_a_value_or_an_expression_error(source: str) -> None:
 
 
 def test_programs_are_kept_within_bounds() -> None:
-    programs = expressions._Programs()
+    programs = Programs()
     first = programs.get("trigger.x + 1", ("trigger",))
     assert programs.get("trigger.x + 1", ("trigger",)) is first
     for number in range(3000):

@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.expression_tree import Call, Constant, Fold, ListOf, MapOf, Name, Select, Tree, Unsupported
+from shared.expressions.tree import Call, Constant, Fold, ListOf, MapOf, Name, Select, Tree, Unsupported
 
 SCALAR = 16  #: bytes of a number, a bool, null, and beside the bytes of anything else
 
