@@ -20,9 +20,9 @@ the context may be any mapping of JSON values, changed freely between calls. ``h
 nothing but their answer.
 
 **Bounds** (``ExpressionSettings``). The source's length and the evaluator's own limits (nesting 32, iterations 10,000);
-the bytes read; the work, by ``shared.expressions.bounds``, before anything runs: so much memory at most, and some tenths
-of a second; the bytes of the result. A ``map`` or ``filter`` over a path goes through in portions, for the evaluator
-takes quadratic time and memory to build a list.
+the bytes read; the work, by ``shared.expressions.bounds``, before anything runs: so much memory at most, and some
+tenths of a second; the bytes of the result. A ``map`` or ``filter`` over a path goes through in portions, for the
+evaluator takes quadratic time and memory to build a list.
 """
 
 from __future__ import annotations

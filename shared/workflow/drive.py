@@ -22,9 +22,10 @@ from shared.errors import Invalid, MillraceError, Unavailable
 from shared.payloads import Payloads
 from shared.statements import load
 from shared.workflow import graph
+from shared.workflow.checkpoint import closing
 from shared.workflow.graph import Graph, GraphError
 from shared.workflow.node import Json
-from shared.workflow.run import Bounds, Run, closing
+from shared.workflow.run import Bounds, Run
 
 logger = logging.getLogger(__name__)
 

@@ -11,26 +11,24 @@ from __future__ import annotations
 import json
 import logging
 import random
-import re
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.database import dump_json
-from shared.errors import MillraceError, Unavailable
+from shared.errors import MillraceError
 from shared.payloads import Payloads
 from shared.workflow import retry
+from shared.workflow.checkpoint import Pending, closing
 from shared.workflow.context import Step
 from shared.workflow.graph import ERROR_BRANCH, Graph, Node
 from shared.workflow.node import Effect, End, Job, Json, Outcome, Output, StepError, Wait
+from shared.workflow.outputs import Outputs
 from shared.workflow.state import OpenStep, RunState
 
 logger = logging.getLogger(__name__)
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  #: the escape itself, not a backslash that happens to stand before u0000
 
 GRACE = timedelta(seconds=5)  #: a node that heeds its deadline has ended by then
 SLICE = timedelta(seconds=1)  #: pure steps in a row give way to the worker's other runs after this
@@ -59,38 +57,9 @@ class Attempt:
     started: datetime
 
 
-@dataclass(slots=True)
-class Pending:
-    """What the next checkpoint will add."""
-
-    steps: list[dict[str, Json]] = field(default_factory=list)
-    resolved: list[dict[str, Json]] = field(default_factory=list)
-    jobs: list[dict[str, Json]] = field(default_factory=list)
-    cancel_jobs: list[str] = field(default_factory=list)
-    signals: list[str] = field(default_factory=list)
-    logs: list[dict[str, Json]] = field(default_factory=list)
-    response: Json = None
-    frontier: bool = False  #: the frontier changed
-
-    def parts(self) -> dict[str, Json]:
-        names = ("steps", "resolved", "jobs", "cancel_jobs", "signals", "logs", "response")
-        return {name: value for name in names if (value := getattr(self, name))}
-
-    @property
-    def presses(self) -> bool:
-        """Whether it should not wait for an effect under way; steps that can be computed again, and log lines, may."""
-        return self.frontier or not self.parts().keys() <= {"steps", "logs"}
-
-
 def _plain(message: str) -> str:
     """What Postgres can hold of a message."""
     return message[:10_000].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-
-
-def closing(run: str, epoch: int, seq: int, news: int, error: dict[str, Json], node: str | None) -> dict[str, Json]:
-    """The checkpoint that fails a run and adds nothing else."""
-    end = {"status": "failed", "error": error, "error_message": error["message"], "node": node, "epoch": epoch}
-    return {"run": run, "epoch": epoch, "seq": seq + 1, "news": news, "then": "finish", "end": end}
 
 
 class Run:
@@ -113,6 +82,10 @@ class Run:
         steps = claim["steps"] or []
         for step in steps:
             step["output"] = payloads.resolve(self.owner, step["output"])
+        self.outputs = Outputs(
+            payloads, self.owner, self.id, output_bytes=bounds.output_bytes, context_bytes=bounds.context_bytes
+        )
+        self.outputs.count(steps)
         self.state = RunState.restore(graph, steps, claim["frontier"])
         self.attempts: dict[str, Attempt] = {}
         self.pending = Pending()
@@ -123,7 +96,6 @@ class Run:
         self._unwritten = False  #: an effect's outcome is known here only; no effect may begin that depends on it
         self._announced: set[str] = set()  #: at-most-once steps whose start the last checkpoint recorded
         self._mail: list[dict[str, Any]] = []  #: signals that no step has waited for yet
-        self._context_bytes = sum(len(dump_json([step["output"], step["variables"]])) for step in steps)
         trigger = claim["trigger_data"]
         if isinstance(trigger, dict) and "payload" in trigger:
             trigger = {**trigger, "payload": payloads.resolve(self.owner, trigger["payload"])}
@@ -359,7 +331,7 @@ class Run:
         self, node_id: str, number: int, outcome: Output, started: datetime, *, resolved: bool = False
     ) -> None:
         try:
-            kept = self._kept(outcome)
+            kept = self.outputs.kept(outcome)
         except StepError as error:
             if error.retryable and self.graph.nodes[node_id].effect is Effect.AT_MOST_ONCE:  # it did happen
                 error.retryable = False
@@ -371,39 +343,13 @@ class Run:
         self.state.end(node_id, outcome.value, outcome.branch, "completed")
         self._record(node_id, number, "completed", outcome.branch, kept, None, started, outcome.variables, resolved)
 
-    def _kept(self, outcome: Output, *, counted: bool = True) -> Json:
-        """The output as its row holds it. What JSON or Postgres cannot hold, or what is too large, fails the step."""
-        try:
-            text = json.dumps([outcome.value, outcome.variables, outcome.respond], allow_nan=False, ensure_ascii=False)
-            size = len(text.encode())  # a lone surrogate is not Unicode text
-        except (TypeError, ValueError, RecursionError) as error:
-            raise StepError(f"The step's output is not JSON: {error}", kind="invalid_output") from None
-        if _NUL.search(text):
-            message = "The step's output holds a NUL character, which Postgres cannot keep."
-            raise StepError(message, kind="invalid_output")
-        if size > self.bounds.output_bytes:
-            message = f"The step's output is {size:,} bytes; at most {self.bounds.output_bytes:,} are kept."
-            raise StepError(message, kind="output_too_large")
-        if counted and self._context_bytes + size > self.bounds.context_bytes:
-            message = f"The outputs of this run's steps are more than {self.bounds.context_bytes:,} bytes together."
-            raise StepError(message, kind="context_too_large")
-        try:
-            kept = self.payloads.keep(self.owner, outcome.value, size)
-        except (MillraceError, OSError) as error:
-            logger.warning("a step's output could not be stored", exc_info=error, extra={"execution_id": self.id})
-            passing = isinstance(error, Unavailable | OSError)
-            raise StepError("The step's output could not be stored.", kind="storage", retryable=passing) from None
-        if counted:
-            self._context_bytes += size
-        return kept
-
     def _fail(self, node_id: str, number: int, error: StepError, started: datetime, *, resolved: bool = False) -> None:
         node = self.graph.nodes[node_id]
         told = {"kind": error.kind, "message": _plain(error.message)}
         delay = retry.decide(node.retry, error, number, random.random)
         if delay is not None and not resolved:
             self.state.open[node_id] = OpenStep(number + 1, due=self.clock() + timedelta(seconds=delay))
-            _, kept = self._failure(told, error.output, counted=False)
+            _, kept = self.outputs.failure(told, error.output, counted=False)
             self._record(node_id, number, "failed", None, kept, told, started)
             self._log(
                 node_id,
@@ -414,7 +360,7 @@ class Run:
             return
         self._log(node_id, "ERROR", f"Attempt {number} failed for good ({error.kind}: {told['message']}).")
         handled = any(edge.branch == ERROR_BRANCH for edge in node.outgoing)
-        output, kept = self._failure(told, error.output, counted=handled)
+        output, kept = self.outputs.failure(told, error.output, counted=handled)
         if handled:
             self.state.end(node_id, output, ERROR_BRANCH, "failed")
         else:
@@ -423,17 +369,6 @@ class Run:
             self._end("failed", {**told, "node_id": node_id})
         branch = ERROR_BRANCH if handled else None
         self._record(node_id, number, "failed", branch, kept, told, started, None, resolved)
-
-    def _failure(self, told: Json, output: Json, *, counted: bool) -> tuple[Json, Json]:
-        """A failed step's output, and what its row holds. What cannot be kept is left out, not to hide the failure."""
-        failure = {"error": told}
-        if output is not None:
-            whole = {**failure, "output": output}
-            try:
-                return whole, self._kept(Output(whole), counted=counted)
-            except StepError as error:
-                logger.info("a failed step's output is not kept: %s", error, extra={"execution_id": self.id})
-        return failure, failure
 
     def _record(
         self,
