@@ -58,16 +58,16 @@ demo: install ## Post a signed webhook on this machine and watch its durable run
 dev: install ## Start the local stack and leave it running
 	@$(BIN)/millrace dev
 
-test: install-dev $(DEPLOY) ## Run every test
+test: install-dev install-ocr install-code $(DEPLOY) ## Run the tests
 	$(BIN)/python -m pytest
 
-test-pooler: install-dev ## Run the database's tests through a real PgBouncer
-	$(BIN)/python -m pytest -n 0 tests/test_pooler.py
+test-pooler: install-dev install-ocr install-code ## Run the database's tests once more, through a real PgBouncer
+	$(BIN)/python -m pytest -m pooler -n 0 tests/test_pooler.py
 
-soak: install-dev ## Run the long tests: kills, races, floods
+soak: install-dev install-ocr install-code ## Run the long tests: kills, races, floods
 	$(BIN)/python -m pytest -m soak -n 0
 
-check: install-dev ## Lint, types and the import contract
+check: install-dev install-ocr install-code ## Lint, types and the import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

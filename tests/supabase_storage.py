@@ -98,6 +98,7 @@ class SupabaseStorageServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer's body waits 40 ms for its head to be acknowledged
     storage: SupabaseStorageServer
 
     def log_message(self, *_: Any) -> None:

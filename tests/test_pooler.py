@@ -19,6 +19,8 @@ from shared.database import Database
 from tests.cluster import TestDatabase
 from tests.pgbouncer import POOL_SIZE, NoPgBouncer, PgBouncer, binary
 
+pytestmark = pytest.mark.pooler
+
 ROOT = Path(__file__).parent.parent
 
 #: Row-level security, the engine, the jobs, and all that starts and drives runs; not what reads bodies and signatures.

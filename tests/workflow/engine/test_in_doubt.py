@@ -134,7 +134,7 @@ def test_what_waits_for_a_thread_has_not_begun_and_is_not_in_doubt(engine: Engin
     looks = itertools.count()
 
     def clock() -> datetime:
-        if CALLS and next(looks) == 50:
+        if CALLS and next(looks) == 12:
             gate.set()
         return began + timedelta(seconds=70 if CALLS else 0)
 
