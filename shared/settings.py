@@ -446,3 +446,49 @@ class TickSettings(Settings):
             description="Days after which ended runs are deleted, with all they left; 0: never.",
         ),
     ]
+
+
+class ReaderSettings(Settings):
+    """How much of a document is read, and with what."""
+
+    ocr_document_bytes: Annotated[
+        int,
+        Field(default=200 * 1024 * 1024, ge=1024, le=1024**3, description="Largest document that is read."),
+    ]
+    ocr_pages: Annotated[
+        int,
+        Field(default=2_000, ge=1, le=100_000, description="Most pages of one document; one with more is refused."),
+    ]
+    ocr_image_pixels: Annotated[
+        int,
+        Field(
+            default=80_000_000,
+            ge=1_000_000,
+            le=500_000_000,
+            description="Most pixels of an image that is decoded: a page of A3 at 600 dpi has 70 million.",
+        ),
+    ]
+    ocr_dpi: Annotated[
+        int,
+        Field(default=200, ge=72, le=400, description="Resolution at which a PDF's page is drawn to be recognised."),
+    ]
+    ocr_threads: Annotated[
+        int,
+        Field(default=0, ge=0, le=64, description="Threads of recognition; 0: as many as there are cores."),
+    ]
+    ocr_page_seconds: Annotated[
+        float,
+        Field(
+            default=60.0,
+            gt=0,
+            le=800,
+            description="Time of one page, after which it is not tried again by another way; what was found counts.",
+        ),
+    ]
+    ocr_tessdata: Annotated[
+        Path | None,
+        Field(
+            default=None,
+            description="Folder of Tesseract's `eng.traineddata`; that of `make install-ocr` when unset.",
+        ),
+    ]

@@ -1,0 +1,168 @@
+"""From pieces of text to lines and blocks in reading order, the same for a text layer and for recognised text.
+
+A piece is what a detector boxes or what stands together on a PDF's line: it never crosses a column's gutter, and the
+cells of a table's row are pieces of their own. For the order, boxes are turned back by the page's lean, a page is cut at a
+vertical gutter only where both sides are columns of long lines (so that a table stays whole), and what then stands side by
+side becomes one line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from functions.ocr.document import Block, Box, Line, Word
+
+#: A gutter between columns is wider than this many line heights,
+GUTTER = 1.5
+#: and the pieces left and right of it are on average longer than this many of their heights: else it is a table.
+LONG = 9.0
+#: Two pieces are on one line when they share more than this part of the lower one's height.
+SAME_LINE = 0.5
+#: A paragraph ends where the next line begins more than this many line heights below.
+PARAGRAPH_GAP = 0.9
+#: Lines whose letters differ by more than this factor in size are not one paragraph.
+SIZE_STEP = 1.2
+#: In a text layer, a line is a heading when its letters are this much larger than most,
+HEADING_STEP = 1.15
+#: and it is not longer than this.
+HEADING_CHARACTERS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Words that stand together. ``level`` is ``box`` turned by the page's lean, on which the order is decided."""
+
+    words: tuple[Word, ...]
+    box: Box
+    size: float
+    level: Box = field(default=(0.0, 0.0, 0.0, 0.0))
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+
+def enclosing(boxes: Iterable[Box]) -> Box:
+    """The smallest box around ``boxes``."""
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)
+
+
+def levelled(pieces: Sequence[Piece], degrees: float) -> list[Piece]:
+    """The pieces with ``level`` set: each box's centre is turned back by the page's lean, its width and height kept."""
+    cosine, sine = math.cos(math.radians(-degrees)), math.sin(math.radians(-degrees))
+    turned = []
+    for piece in pieces:
+        x0, y0, x1, y1 = piece.box
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        x, y = x * cosine - y * sine, x * sine + y * cosine
+        # The upright box of a leaning line is taller than the line: its letters' size is the better height.
+        width, height = (x1 - x0) / 2, min(y1 - y0, piece.size) / 2
+        turned.append(Piece(piece.words, piece.box, piece.size, (x - width, y - height, x + width, y + height)))
+    return turned
+
+
+def columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """The pieces as regions in reading order: cut at gutters, recursively, left before right."""
+    if len(pieces) < 4:
+        return [list(pieces)]
+    height = median(piece.size for piece in pieces)
+    best: tuple[float, float] | None = None  # (width, where)
+    reach = -math.inf
+    for piece in sorted(pieces, key=lambda piece: piece.level[0]):
+        gap = piece.level[0] - reach
+        if gap > GUTTER * height and math.isfinite(gap) and (best is None or gap > best[0]):
+            best = (gap, reach + gap / 2)
+        reach = max(reach, piece.level[2])
+    if best is not None:
+        left = [piece for piece in pieces if piece.level[2] <= best[1]]
+        right = [piece for piece in pieces if piece.level[2] > best[1]]
+        if _is_column(left) and _is_column(right):
+            return columns(left) + columns(right)
+    return [list(pieces)]
+
+
+def _is_column(pieces: Sequence[Piece]) -> bool:
+    lengths = [(piece.level[2] - piece.level[0]) / max(piece.size, 1e-6) for piece in pieces]
+    return len(pieces) > 1 and sum(lengths) / len(lengths) > LONG
+
+
+def rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """The pieces of one region as rows from top to bottom, each from left to right."""
+    grouped: list[list[Piece]] = []
+    for piece in sorted(pieces, key=lambda piece: piece.level[1] + piece.level[3]):
+        if grouped and _beside(piece, grouped[-1]):
+            grouped[-1].append(piece)
+        else:
+            grouped.append([piece])
+    return [sorted(row, key=lambda piece: piece.level[0]) for row in grouped]
+
+
+def _beside(piece: Piece, row: Sequence[Piece]) -> bool:
+    """Whether a piece stands in a row: most of the lower of both is beside the other."""
+    top, bottom = median(other.level[1] for other in row), median(other.level[3] for other in row)
+    shared = min(piece.level[3], bottom) - max(piece.level[1], top)
+    return shared > SAME_LINE * min(piece.level[3] - piece.level[1], bottom - top)
+
+
+def line(row: Sequence[Piece]) -> Line:
+    """One line of the pieces that stand side by side."""
+    words = tuple(word for piece in row for word in piece.words)
+    letters = sum(len(word.text) for word in words)
+    return Line(
+        text=" ".join(word.text for word in words),
+        box=enclosing(piece.box for piece in row),
+        confidence=sum(word.confidence * len(word.text) for word in words) / letters if letters else 0.0,
+        words=words,
+        size=round(max(piece.size for piece in row), 2),
+    )
+
+
+def blocks(pieces: Sequence[Piece], *, lean: float = 0.0, headings: bool = False) -> tuple[Block, ...]:
+    """The pieces as blocks in reading order.
+
+    ``lean`` is the page's skew in degrees, clockwise. ``headings``: whether sizes are exact (a text layer), so that
+    larger lines may be called headings.
+    """
+    if not pieces:
+        return ()
+    body = _body_size(pieces)
+    made: list[Block] = []
+    for region in columns(levelled(pieces, lean)):
+        paragraph: list[Line] = []
+        above: list[Piece] = []
+        for row in rows(region):
+            if paragraph and not _continues(above, row):
+                made.append(_block(paragraph, body, headings))
+                paragraph = []
+            paragraph.append(line(row))
+            above = row
+        made.append(_block(paragraph, body, headings))
+    return tuple(made)
+
+
+def _body_size(pieces: Sequence[Piece]) -> float:
+    """The size that most letters have."""
+    by_size: dict[float, int] = {}
+    for piece in pieces:
+        by_size[round(piece.size, 1)] = by_size.get(round(piece.size, 1), 0) + len(piece.text)
+    return max(by_size, key=lambda size: by_size[size])
+
+
+def _continues(above: Sequence[Piece], row: Sequence[Piece]) -> bool:
+    upper, lower = (max(piece.size for piece in pieces) for pieces in (above, row))
+    gap = min(piece.level[1] for piece in row) - max(piece.level[3] for piece in above)
+    return gap <= PARAGRAPH_GAP * min(upper, lower) and max(upper, lower) <= SIZE_STEP * min(upper, lower)
+
+
+def _block(lines: Sequence[Line], body: float, headings: bool) -> Block:
+    size = max(line.size for line in lines)
+    short = sum(len(line.text) for line in lines) <= HEADING_CHARACTERS
+    box = enclosing(line.box for line in lines)
+    if headings and short and size >= HEADING_STEP * body:
+        level = 1 if size >= 1.7 * body else 2 if size >= 1.35 * body else 3
+        return Block(kind="heading", level=level, box=box, lines=tuple(lines))
+    return Block(kind="paragraph", box=box, lines=tuple(lines))
