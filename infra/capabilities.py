@@ -11,27 +11,54 @@ DISTRIBUTION = "millrace"
 
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)[^;]*;\s*extra\s*==\s*['\"](?P<extra>[a-z0-9-]+)-worker['\"]\s*")
 
+#: The capability as node types name it, and the command, where the face's extra is named otherwise.
+_NAMED = {"code-sandbox": ("code_exec", "make install-code")}
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A capability whose packages are not all installed, and the command that installs them."""
+    """A capability that lacks packages, and the command that installs them."""
 
     capability: str
     packages: tuple[str, ...]
-
-    @property
-    def command(self) -> str:
-        return f"make install-{self.capability}"
+    command: str
 
 
 def missing(requirements: Iterable[str] | None = None, installed: Callable[[str], bool] | None = None) -> list[Missing]:
     """The capabilities that cannot run here, by name. Both arguments are this environment's own unless given."""
     present = installed or _installed
-    lacking: dict[str, list[str]] = {}
-    for requirement in metadata.requires(DISTRIBUTION) or [] if requirements is None else requirements:
-        if (match := _REQUIREMENT.fullmatch(requirement)) and not present(match["name"]):
-            lacking.setdefault(match["extra"], []).append(match["name"])
-    return [Missing(capability, tuple(sorted(names))) for capability, names in sorted(lacking.items())]
+    lacking = {
+        extra: tuple(sorted(name for name in names if not present(name)))
+        for extra, names in _by_extra(requirements).items()
+    }
+    return sorted(
+        (Missing(_capability(extra), names, _command(extra)) for extra, names in lacking.items() if names),
+        key=lambda one: one.capability,
+    )
+
+
+def present(requirements: Iterable[str] | None = None, installed: Callable[[str], bool] | None = None) -> list[str]:
+    """The capabilities with packages of their own that can run here, as ``MILLRACE_CAPABILITIES`` names them."""
+    lacking = {one.capability for one in missing(requirements, installed)}
+    return sorted({_capability(extra) for extra in _by_extra(requirements)} - lacking)
+
+
+def _by_extra(requirements: Iterable[str] | None) -> dict[str, list[str]]:
+    """The distributions that each worker's extra asks for."""
+    stated = metadata.requires(DISTRIBUTION) or [] if requirements is None else requirements
+    found: dict[str, list[str]] = {}
+    for requirement in stated:
+        if match := _REQUIREMENT.fullmatch(requirement):
+            found.setdefault(match["extra"], []).append(match["name"])
+    return found
+
+
+def _capability(extra: str) -> str:
+    return _NAMED.get(extra, (extra, ""))[0]
+
+
+def _command(extra: str) -> str:
+    return _NAMED.get(extra, ("", f"make install-{extra}"))[1]
 
 
 def _installed(name: str) -> bool:

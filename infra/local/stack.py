@@ -35,7 +35,7 @@ from typing import IO, Any, Self, TextIO, TypeVar
 
 import uvloop
 
-from infra import migrations
+from infra import capabilities, migrations
 from infra.buckets import BucketsError, declared, make_directories
 from infra.local import postgres
 from infra.local.gateway import Gateway
@@ -412,6 +412,7 @@ class Stack:
             **os.environ,
             "MILLRACE_API_DATABASE_URL": self.database_url("millrace_api"),
             "MILLRACE_ENGINE_DATABASE_URL": self.database_url("millrace_engine"),
+            "MILLRACE_CAPABILITIES": os.environ.get("MILLRACE_CAPABILITIES", ",".join(capabilities.present())),
             "MILLRACE_DOORBELL": f"socket:{bells}",
             "MILLRACE_JWT_SECRET": self._secret("jwt"),
             "MILLRACE_SECRET_KEY_FILE": os.environ.get("MILLRACE_SECRET_KEY_FILE") or str(self._key_file()),

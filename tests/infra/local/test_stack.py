@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from infra import capabilities
 from infra.local.settings import StackSettings
 from infra.local.stack import ROOT, Stack, StackError
 from shared.storage import DirectoryStorage
@@ -138,6 +139,14 @@ def test_a_stored_file_starts_a_run_through_s3s_event(stack: Stack, user: User) 
     (run,) = runs()
     assert user.ended(run["id"])["status"] == "completed"
     until(lambda: not list(storage.events()))  # acknowledged
+
+
+def test_who_asks_is_told_which_capabilities_are_installed(stack: Stack) -> None:
+    told = {
+        name: function.settings.environment.get("MILLRACE_CAPABILITIES") for name, function in stack.functions.items()
+    }
+    assert told["workflow-api"] == ",".join(capabilities.present()) != ""
+    assert told["item"] is None, "it does not ask"
 
 
 def test_the_tick_finds_what_no_bell_told_of(stack: Stack, user: User) -> None:
