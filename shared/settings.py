@@ -216,6 +216,49 @@ class OutboundSettings(Settings):
     ]
 
 
+class InvocationSettings(Settings):
+    """How a function calls another one and waits for its answer."""
+
+    functions: Annotated[
+        str,
+        Field(
+            default="none",
+            pattern=r"^(none|lambda:[A-Za-z0-9_-]{1,40}|local:http://127\.0\.0\.1:\d{1,5})$",
+            description=(
+                "`lambda:<prefix>` on AWS (a function's name is `<prefix>-<function>`), `local:<address>` of the local "
+                "stack, `none` where no function calls another."
+            ),
+        ),
+    ]
+    functions_token: Annotated[
+        SecretStr | None, Field(default=None, min_length=32, description="What the local stack's functions show it.")
+    ]
+
+
+class CodeSettings(Settings):
+    """How much code an owner may run."""
+
+    code_runs_per_hour: Annotated[
+        int, Field(default=2_000, ge=1, le=1_000_000, description="Runs of code that one owner may start in an hour.")
+    ]
+    code_cpu_seconds_per_hour: Annotated[
+        int,
+        Field(
+            default=3_600, ge=1, le=1_000_000, description="Processor time that one owner's code may take in an hour."
+        ),
+    ]
+    code_jobs_open: Annotated[
+        int, Field(default=200, ge=1, le=10_000, description="Jobs that one owner may have under way to ask for a run.")
+    ]
+    code_test_seconds: Annotated[
+        float,
+        Field(default=60.0, ge=1, le=600, description="Time that all tests of a tool may take when it registers."),
+    ]
+    code_links_seconds: Annotated[
+        int, Field(default=900, ge=60, le=604_800, description="How long the address of a returned file works.")
+    ]
+
+
 class LimitSettings(Settings):
     """How large things may be."""
 
@@ -367,6 +410,24 @@ class EngineSettings(Settings):
     stop_margin_seconds: Annotated[
         float,
         Field(default=3.0, ge=0.1, le=60, description="How long before the function's own deadline a worker stops."),
+    ]
+
+
+class JobSettings(Settings):
+    """What tenants may ask of capabilities."""
+
+    jobs_open: Annotated[
+        int,
+        Field(default=1000, ge=1, le=100_000, description="Jobs that one tenant may have under way; more are refused."),
+    ]
+    job_input_bytes: Annotated[
+        int,
+        Field(
+            default=256 * 1024,
+            ge=1024,
+            le=1024 * 1024,
+            description="Largest input of a job that a tenant asks for, as JSON.",
+        ),
     ]
 
 

@@ -50,6 +50,7 @@ class FunctionDefinition:
     handler: str
     timeout: int  #: seconds
     memory_mb: int
+    isolated: bool = False  #: in a network of its own (``vpc``): it is told nothing but what stands here
     environment: dict[str, str] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
     queues: list[QueueEvent] = field(default_factory=list)
@@ -161,9 +162,10 @@ class _Reader:
         timeout = given.get("timeout", self.provider.get("timeout", 6))
         definition = FunctionDefinition(
             name=name,
-            handler=self._text(given.get("handler"), f"{place}.handler"),
+            handler=self._handler(given, place),
             timeout=_whole(timeout, f"{place}.timeout", 1, 900),
             memory_mb=_whole(memory, f"{place}.memorySize", 128, 10240),
+            isolated=bool(given.get("vpc")),
             environment=self._environment(self.provider.get("environment"), "provider.environment")
             | self._environment(given.get("environment"), f"{place}.environment"),
         )
@@ -173,6 +175,15 @@ class _Reader:
         for index, event in enumerate(events):
             self._event(definition, event, f"{place}.events.{index}")
         return definition
+
+    def _handler(self, given: dict[str, Any], place: str) -> str:
+        """What is called. An image's command names it as a zip's ``handler`` does, and here both run the same way."""
+        if "image" not in given:
+            return self._text(given.get("handler"), f"{place}.handler")
+        command = _mapping(given["image"], f"{place}.image").get("command")
+        if "handler" in given or not isinstance(command, list) or len(command) != 1:
+            raise ServerlessError(f"{place}.image.command: one handler is wanted there, and no `handler` beside it")
+        return self._text(command[0], f"{place}.image.command.0")
 
     def _environment(self, given: Any, place: str) -> dict[str, str]:
         environment = {}

@@ -39,6 +39,7 @@ from infra import capabilities, migrations
 from infra.buckets import BucketsError, declared, make_directories
 from infra.local import postgres
 from infra.local.gateway import Gateway
+from infra.local.invocations import Invocations
 from infra.local.logs import Logs
 from infra.local.objects import ObjectEvents, Objects
 from infra.local.queues import BellSocket, Queue
@@ -117,6 +118,7 @@ class Stack:
         self._watcher: threading.Thread | None = None
         self._stopping = threading.Event()
         self._gateway: Gateway | None = None
+        self._invocations: Invocations | None = None
         self._bells: list[BellSocket] = []
         self._tickers: list[Ticker] = []
         self._events: ObjectEvents | None = None
@@ -185,6 +187,7 @@ class Stack:
         self.data_dir.chmod(0o700)
         self._acquire()
         self._listen()
+        self._invocations = Invocations()
         bells = _bell_directory(self.data_dir)
         environment = self._variables(bells, self.url)
         self.service = read(self.config, stage=self.stage, env=environment)
@@ -217,6 +220,9 @@ class Stack:
             if self._listener is not None:
                 listener, self._listener = self._listener, None
                 rest.callback(listener.close)
+            if self._invocations is not None:
+                invocations, self._invocations = self._invocations, None
+                rest.callback(invocations.close)
             if self._loop is not None and self._thread is not None:
                 rest.callback(self._end_loop)
                 self._run(self._close(self.settings.drain_seconds if seconds is None else seconds))
@@ -263,14 +269,15 @@ class Stack:
         }
         for definition in service.functions.values():
             # An empty variable is one that this stage does not set.
-            own = {name: value for name, value in (passed | definition.environment).items() if value != ""}
+            given = definition.environment if definition.isolated else passed | definition.environment
+            own = {name: value for name, value in given.items() if value != ""}
             self.functions[definition.name] = Function(
                 FunctionSettings(
                     name=definition.name,
                     handler=definition.handler,
                     timeout=definition.timeout,
                     root=self.config.parent,
-                    environment=own | self._environment,
+                    environment=own if definition.isolated else own | self._environment,
                     memory_mb=definition.memory_mb,
                     region=service.region,
                     service=f"{service.name}-{service.stage}",
@@ -330,6 +337,8 @@ class Stack:
             raise RuntimeError("the stack is not built")
         listener, self._listener = self._listener, None
         await self._gateway.listen(listener)
+        if self._invocations is not None:
+            await self._invocations.open(self.functions)
         for definition in service.functions.values():
             for schedule in definition.schedules:
                 seconds = self.settings.tick_seconds if schedule.seconds == 60 else float(schedule.seconds)
@@ -351,6 +360,8 @@ class Stack:
             ticker.stop()
         if self._gateway is not None:
             await self._gateway.server.drain(seconds)
+        if self._invocations is not None:
+            await self._invocations.drain(max(0.0, until - time.monotonic()))
         for bell in self._bells:
             bell.close()
         for queue in self.queues.values():
@@ -414,6 +425,8 @@ class Stack:
             "MILLRACE_ENGINE_DATABASE_URL": self.database_url("millrace_engine"),
             "MILLRACE_CAPABILITIES": os.environ.get("MILLRACE_CAPABILITIES", ",".join(capabilities.present())),
             "MILLRACE_DOORBELL": f"socket:{bells}",
+            "MILLRACE_FUNCTIONS": f"local:{self._invocations.address}" if self._invocations else "",
+            "MILLRACE_FUNCTIONS_TOKEN": self._invocations.token if self._invocations else "",
             "MILLRACE_JWT_SECRET": self._secret("jwt"),
             "MILLRACE_SECRET_KEY_FILE": os.environ.get("MILLRACE_SECRET_KEY_FILE") or str(self._key_file()),
             "MILLRACE_SECRET_KMS_KEY": "",
