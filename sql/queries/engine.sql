@@ -19,3 +19,21 @@ select millrace.end_jobs(%(ends)s) as answers;
 -- name: renew_job
 -- Extend a claimed job's lease.
 select millrace.renew_job(%(id)s, %(epoch)s, %(lease)s) as renewed;
+
+-- name: report_job
+-- Write down how far a claimed job is, and extend its lease.
+select millrace.report_job(%(id)s, %(epoch)s, %(lease)s, %(progress)s) as held;
+
+-- name: request_jobs
+-- Ask for one job of a kind for each input.
+select millrace.request_jobs(%(kind)s, %(inputs)s, %(key)s, %(open)s) as ids;
+
+-- name: cancel_job
+-- Cancel a job of the caller's.
+select status, execution_id
+from millrace.cancel_job(%(id)s);
+
+-- name: read_jobs
+-- How jobs of the caller's stand.
+select *
+from millrace.read_jobs(%(ids)s::uuid[]);

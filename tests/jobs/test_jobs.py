@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,44 +11,8 @@ import pytest
 import shared.database
 from shared import jobs
 from shared.database import Database
-from shared.doorbell import RecordingDoorbell
-from tests.cluster import TestDatabase, User
-
-
-class Aviary:
-    """Jobs of one tenant and a worker for them."""
-
-    def __init__(self, db: TestDatabase, user: User) -> None:
-        self.db = db
-        self.user = user
-        self.database: Database = db.database("millrace_engine")
-        self.bell = RecordingDoorbell()
-
-    def make(self, say: str = "hello", key: str | None = None, user: User | None = None) -> str:
-        row = self.db.owner.execute(
-            "select millrace.enqueue_job(%s, 'parrot', %s, %s) as id", [(user or self.user).id, {"say": say}, key]
-        ).fetchone()
-        assert row is not None
-        return str(row["id"])
-
-    def work(self, *ids: str, perform: Callable[[jobs.Claimed], Any], lease: float = 60) -> int:
-        return jobs.work(self.database, self.bell, "parrot", ids, perform, lease_seconds=lease)
-
-    def row(self, job: str) -> dict[str, Any]:
-        row = self.db.owner.execute("select * from millrace.job where id = %s", [job]).fetchone()
-        assert row is not None
-        return row
-
-    def pass_time(self) -> None:
-        """Let every lease and every backoff run out."""
-        self.db.owner.execute(
-            "update millrace.job set lease_until = lease_until - interval '1 day', due_at = due_at - interval '1 day'"
-        )
-
-
-@pytest.fixture
-def aviary(db: TestDatabase, user: User) -> Aviary:
-    return Aviary(db, user)
+from tests.cluster import User
+from tests.jobs.aviary import Aviary
 
 
 def say(job: jobs.Claimed) -> Any:
