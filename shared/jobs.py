@@ -44,13 +44,17 @@ LONGEST_BACKOFF_SECONDS = 900.0  #: what a queue's delay holds
 
 
 class JobError(Exception):
-    """The job failed. ``kind`` is its error class for retry policies; ``retryable``: another attempt may do."""
+    """The job failed. ``kind`` is its error class for retry policies; ``retryable``: another attempt may do.
 
-    def __init__(self, message: str, *, kind: str = "error", retryable: bool = False) -> None:
+    ``output`` is what there is to tell all the same, as JSON: an error branch of the step that waits is given it.
+    """
+
+    def __init__(self, message: str, *, kind: str = "error", retryable: bool = False, output: Any = None) -> None:
         super().__init__(message)
         self.message = message
         self.kind = kind
         self.retryable = retryable
+        self.output = output
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,10 @@ def _outcome(job: Claimed, perform: Perform) -> dict[str, Any]:
         logger.exception("a job raised", extra={"job_id": job.id})
         message = "The work failed in a way it should not have; the worker's log has the details."
         failure = JobError(message, kind="internal", retryable=True)
-    end = {"id": job.id, "epoch": job.epoch, "error": {"kind": failure.kind, "message": failure.message}}
+    told: dict[str, Any] = {"kind": failure.kind, "message": failure.message}
+    if failure.output is not None:
+        told["output"] = failure.output
+    end = {"id": job.id, "epoch": job.epoch, "error": told}
     if failure.retryable and job.attempt < job.max_attempts:
         return {**end, "status": "queued", "delay": min(2.0 ** (job.attempt - 1), LONGEST_BACKOFF_SECONDS)}
     return {**end, "status": "failed"}

@@ -247,9 +247,6 @@ class CodeSettings(Settings):
             default=3_600, ge=1, le=1_000_000, description="Processor time that one owner's code may take in an hour."
         ),
     ]
-    code_jobs_open: Annotated[
-        int, Field(default=200, ge=1, le=10_000, description="Jobs that one owner may have under way to ask for a run.")
-    ]
     code_test_seconds: Annotated[
         float,
         Field(default=60.0, ge=1, le=600, description="Time that all tests of a tool may take when it registers."),
@@ -442,13 +439,35 @@ class ApiSettings(Settings):
             description="Address that others reach this installation at; the request's own when unset.",
         ),
     ]
+
+
+class CapabilitySettings(Settings):
+    """What the installation can do."""
+
     capabilities: Annotated[
         str,
         Field(
             default="",
             pattern=r"^([a-z_]+(,[a-z_]+)*)?$",
-            description="Deployed capabilities, with commas between; a workflow that needs another is refused.",
+            description=(
+                "Deployed capabilities, with commas between; a workflow that needs another is refused, and stored "
+                "files make jobs of these only."
+            ),
         ),
+    ]
+
+    @property
+    def deployed(self) -> frozenset[str]:
+        """The capabilities' names."""
+        return frozenset(name for name in self.capabilities.split(",") if name)
+
+
+class StoredFileSettings(Settings):
+    """How stored files start workflows."""
+
+    storage_triggers: Annotated[
+        int,
+        Field(default=100, ge=1, le=1_000, description="Most storage triggers that one owner may have for one bucket."),
     ]
 
 

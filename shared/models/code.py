@@ -168,6 +168,16 @@ class CodeExecutionRow(Row):
     completed_at: UtcDatetime | None
     error_message: str | None
     owner_id: UUID | None
+    decision: Json | None
+    tool_id: str | None
+    tool_version: str | None
+    sandbox_id: UUID | None
+    limit_hit: str | None
+    error: Json | None
+    stdout: str | None
+    stderr: str | None
+    artifacts: Json
+    usage: Json | None
 
 
 class CodeToolRegistryRow(Row):
@@ -189,6 +199,9 @@ class CodeToolRegistryRow(Row):
     is_deprecated: bool
     created_at: UtcDatetime
     updated_at: UtcDatetime
+    language: str
+    tests: Json
+    deprecation_message: str | None
 
 
 class CodeSandboxRow(Row):

@@ -134,7 +134,12 @@ class Run:
             self._succeed(node_id, step.attempt, Output(result["result"]), since)
             return
         error = result["error"] or {"kind": "cancelled", "message": "The job was cancelled."}
-        failure = StepError(error["message"], kind=error["kind"], retryable=bool(error.get("retryable")))
+        failure = StepError(
+            error["message"],
+            kind=error["kind"],
+            retryable=bool(error.get("retryable")),
+            output=error.get("output"),
+        )
         self._fail(node_id, step.attempt, failure, since)
 
     def _deliver(self) -> None:
