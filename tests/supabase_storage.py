@@ -4,11 +4,13 @@ Not what our client hopes for, but what https://supabase.com/docs/reference/java
 github.com/supabase/storage promise and refuse: the characters of names (``src/storage/limits.ts``), errors sent with
 status 400 and their own in the body (``src/http/error-handler.ts``), types without parameters (busboy's), signed paths
 compared as text (``src/http/routes/object``), the service key asked for, a bucket's own limits
-(``src/storage/uploader.ts``).
+(``src/storage/uploader.ts``), copies (``copyObject.ts``), ranges, and resumable uploads by TUS 1.0.0 with a signature
+(``src/http/routes/tus``): an upload's address is its bucket, name and version in base64url.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -33,6 +35,19 @@ class Bucket:
     file_size_limit: int | None = None
     allowed_mime_types: list[str] | None = None
     objects: dict[str, Object] = field(default_factory=dict)
+
+
+@dataclass
+class Resumable:
+    """An upload by TUS that has begun."""
+
+    bucket: str
+    name: str
+    size: int
+    mimetype: str
+    cache_control: str
+    upsert: bool
+    data: bytearray = field(default_factory=bytearray)
 
 
 @dataclass
@@ -81,6 +96,7 @@ class SupabaseStorageServer:
         self.secret = secret
         self.requests: list[tuple[str, str]] = []
         self.lock = threading.Lock()
+        self.resumable: dict[str, Resumable] = {}
         self.broken: int | None = None  #: answers everything with this status, as a gateway does
         owner = self
 
@@ -116,6 +132,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._serve()
 
+    def do_PATCH(self) -> None:
+        self._serve()
+
+    def do_HEAD(self) -> None:
+        self._serve()
+
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         self.storage.requests.append((self.command, self.path))
@@ -123,14 +145,75 @@ class _Handler(BaseHTTPRequestHandler):
             if self.storage.broken is not None:
                 self._answer(self.storage.broken, b"<html>bad gateway</html>", "text/html")
                 return
+            if self.path.startswith("/storage/v1/upload/resumable"):
+                with self.storage.lock:
+                    self._resumable(body)
+                return
             with self.storage.lock:  # as its database does, object by object
                 status, answer = 200, self._route(body)
         except Refused as refused:
             status, answer = (500 if refused.answer["statusCode"] == "500" else 400), refused.answer
         if isinstance(answer, Object):
-            self._answer(200, answer.data, answer.mimetype)
+            self._content(answer)
         else:
             self._answer(status, json.dumps(answer).encode(), "application/json; charset=utf-8")
+
+    def _content(self, found: Object) -> None:
+        """The object, or the one range that is asked for, as S3 answers, which stands behind it."""
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range") or "")
+        if asked is None:
+            self._answer(200, found.data, found.mimetype)
+        elif int(asked[1]) >= len(found.data):
+            refused = Refused(416, "InvalidRange", "The requested range is not satisfiable")
+            self._answer(416, json.dumps(refused.answer).encode(), "application/json")
+        else:
+            self._answer(206, found.data[int(asked[1]) : int(asked[2]) + 1], found.mimetype)
+
+    def _resumable(self, body: bytes) -> None:
+        """TUS 1.0.0: creation by POST, offsets by HEAD, bytes by PATCH (https://tus.io/protocols/resumable-upload)."""
+        path = self.path.partition("?")[0].removeprefix("/storage/v1/upload/resumable")
+        assert path.startswith("/sign"), "only signed ones are asked for"
+        assert self.headers.get("tus-resumable") == "1.0.0"
+        id_ = path.removeprefix("/sign").strip("/")
+        if self.command == "POST":
+            given = dict(pair.split(" ", 1) for pair in self.headers["upload-metadata"].split(","))
+            said = {name: base64.b64decode(value).decode() for name, value in given.items()}
+            claims = self._signature(said["bucketName"], said["objectName"])
+            begun = Resumable(
+                bucket=said["bucketName"],
+                name=self._name(said["bucketName"], [said["objectName"]]),
+                size=int(self.headers["upload-length"]),
+                mimetype=said.get("contentType", "application/octet-stream"),
+                cache_control=said.get("cacheControl", "3600"),
+                upsert=bool(claims["upsert"]),
+            )
+            self._allowed(self._found(begun.bucket), begun.mimetype, begun.size)
+            plain = f"{begun.bucket}/{begun.name}/{uuid.uuid4()}".encode()
+            id_ = base64.urlsafe_b64encode(plain).decode().rstrip("=")
+            self.storage.resumable[id_] = begun
+            self._said(201, {"location": f"{self.storage.url}/storage/v1/upload/resumable/sign/{id_}"})
+            return
+        begun = self.storage.resumable[id_]
+        self._signature(begun.bucket, begun.name)
+        if self.command == "PATCH":
+            if int(self.headers["upload-offset"]) != len(begun.data):
+                self._said(409, {})
+                return
+            begun.data += body
+            if len(begun.data) == begun.size:
+                self._store(
+                    begun.bucket, begun.name, bytes(begun.data), begun.mimetype, begun.cache_control, begun.upsert
+                )
+        self._said(204 if self.command == "PATCH" else 200, {"upload-offset": str(len(begun.data))})
+
+    def _signature(self, bucket: str, name: str) -> dict[str, Any]:
+        return self._token({"token": self.headers.get("x-signature") or ""}, bucket, [urllib.parse.quote(name)])
+
+    def _said(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in ({"tus-resumable": "1.0.0", "content-length": "0"} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def _answer(self, status: int, data: bytes, media_type: str) -> None:
         self.send_response(status)
@@ -153,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._object(bucket, parts)
         self._authorized()
         match self.command, rest:
+            case "POST", ["copy"]:
+                return self._copy(json.loads(body))
             case "POST", ["list-v2", bucket]:
                 return self._list(bucket, json.loads(body))
             case "POST", ["sign", bucket, *parts]:
@@ -217,31 +302,72 @@ class _Handler(BaseHTTPRequestHandler):
         except KeyError:
             raise _NO_OBJECT from None
 
+    def _copy(self, asked: dict[str, Any]) -> dict[str, str]:
+        source = self._object(asked["bucketId"], [urllib.parse.quote(asked["sourceKey"])])
+        bucket = asked.get("destinationBucket") or asked["bucketId"]
+        name = self._name(bucket, [urllib.parse.quote(asked["destinationKey"])])
+        copied = asked.get("copyMetadata", True)
+        said = {} if copied else asked.get("metadata") or {}
+        own = self.headers.get("x-metadata")
+        self._store(
+            bucket,
+            name,
+            source.data,
+            said.get("mimetype", source.mimetype),
+            said.get("cacheControl", source.cache_control),
+            self.headers.get("x-upsert") == "true",
+            source.user_metadata if copied else json.loads(base64.b64decode(own)) if own else None,
+        )
+        return {"Id": self.storage.buckets[bucket].objects[name].id, "Key": f"{bucket}/{name}"}
+
     def _upload(self, bucket: str, parts: list[str], body: bytes, *, upsert: bool) -> dict[str, str]:
         name = self._name(bucket, parts)
+        data, media_type, fields = self._content_of(body)
+        self._store(
+            bucket,
+            name,
+            data,
+            media_type,
+            f"max-age={fields['cacheControl']}" if fields.get("cacheControl") else "no-cache",
+            upsert,
+            json.loads(fields["metadata"]) if "metadata" in fields else None,
+        )
+        return {"Id": self.storage.buckets[bucket].objects[name].id, "Key": f"{bucket}/{name}"}
+
+    def _store(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes,
+        media_type: str,
+        cache_control: str,
+        upsert: bool,
+        user_metadata: dict[str, Any] | None = None,
+    ) -> None:
         held = self._found(bucket)
         if name in held.objects and not upsert:
             raise Refused(409, "Duplicate", "The resource already exists")
-        data, media_type, fields = self._content(body)
-        if held.allowed_mime_types is not None and not any(
-            allowed in (media_type, media_type.split("/")[0] + "/*") for allowed in held.allowed_mime_types
-        ):
-            raise Refused(415, "invalid_mime_type", f"mime type {media_type} is not supported")
-        if held.file_size_limit is not None and len(data) > held.file_size_limit:
-            raise Refused(413, "Payload too large", "The object exceeded the maximum allowed size")
+        self._allowed(held, media_type, len(data))
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         old = held.objects.get(name)
         held.objects[name] = Object(
             data=data,
             mimetype=media_type,
-            cache_control=f"max-age={fields['cacheControl']}" if fields.get("cacheControl") else "no-cache",
-            user_metadata=json.loads(fields["metadata"]) if "metadata" in fields else None,
+            cache_control=cache_control,
+            user_metadata=user_metadata,
             created_at=old.created_at if old else now,
             updated_at=now,
         )
-        return {"Id": held.objects[name].id, "Key": f"{bucket}/{name}"}
 
-    def _content(self, body: bytes) -> tuple[bytes, str, dict[str, str]]:
+    def _allowed(self, held: Bucket, media_type: str, size: int) -> None:
+        if held.allowed_mime_types is not None and not any(
+            allowed in (media_type, media_type.split("/")[0] + "/*") for allowed in held.allowed_mime_types
+        ):
+            raise Refused(415, "invalid_mime_type", f"mime type {media_type} is not supported")
+        if held.file_size_limit is not None and size > held.file_size_limit:
+            raise Refused(413, "Payload too large", "The object exceeded the maximum allowed size")
+
+    def _content_of(self, body: bytes) -> tuple[bytes, str, dict[str, str]]:
         """The file, its type and the other fields: of a form, or of a body that is the file itself."""
         kind = self.headers.get("content-type") or "application/octet-stream"
         if not kind.startswith("multipart/form-data"):

@@ -23,6 +23,7 @@ import socket
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -281,7 +282,7 @@ class Gateway:
         self.objects = objects
         self.integration_seconds = integration_seconds
         self.caller = Caller()
-        self.server = HttpServer(self.handle, max_body=self._max_body, refusal=self._unreadable)
+        self.server = HttpServer(self.handle, max_body=self._max_body, spool=self._spool, refusal=self._unreadable)
         self._requests = 0
         self._prefix = os.urandom(6)
 
@@ -292,6 +293,11 @@ class Gateway:
     def _max_body(self, target: bytes) -> int:
         stored = self.objects is not None and target.startswith(OBJECTS_PREFIX.encode())
         return MAX_OBJECT_BYTES if stored else MAX_BODY_BYTES
+
+    def _spool(self, target: bytes) -> Path | None:
+        if self.objects is None or not target.startswith(OBJECTS_PREFIX.encode()):
+            return None
+        return self.objects.storage.root
 
     def handle(self, exchange: Exchange) -> None:
         """Answer one request."""

@@ -1,7 +1,8 @@
 """HTTP/1.1 on the server side, over httptools: what the gateway and the Lambda Runtime API both stand on.
 
 A request is handed over whole, as one call of ``handle(exchange)``; the answer is one ``exchange.respond(...)``, at
-once or later, written with one system call. No task is made per request.
+once or later, written with one system call. No task is made per request. Large bodies, where the server has a place for
+them, are files on disk in both directions and never in memory as a whole.
 
 Requests that a client pipelines are answered in order, one at a time. Bodies and headers over their limits are refused
 before they are read (413, 431), connections that dawdle in the middle of a request are closed, and ``drain`` lets what
@@ -12,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import httptools
 
@@ -30,18 +33,30 @@ MAX_PIPELINED = 16
 #: Seconds for a whole request to arrive once its first byte has, and for a kept connection to be used again.
 REQUEST_SECONDS = 30
 KEEP_ALIVE_SECONDS = 75
+#: A body that is larger is kept in a file, where the server has a place for it; files are sent in pieces of this size.
+SPOOL_BYTES = 256 * 1024
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
 
 
 class Request:
-    """One whole request: ``target`` as sent (path and query), header names lower-cased, in the order sent."""
+    """One whole request: ``target`` as sent (path and query), header names lower-cased, in the order sent.
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "target", "version")
+    A large body may be in ``file`` instead of ``body``; whoever handles the request closes it.
+    """
+
+    __slots__ = ("body", "file", "headers", "keep_alive", "method", "target", "version")
 
     def __init__(
-        self, method: str, target: bytes, headers: list[Header], body: bytes, version: str, keep_alive: bool
+        self,
+        method: str,
+        target: bytes,
+        headers: list[Header],
+        body: bytes,
+        version: str,
+        keep_alive: bool,
+        file: BinaryIO | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -49,6 +64,7 @@ class Request:
         self.body = body
         self.version = version
         self.keep_alive = keep_alive
+        self.file = file
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""
@@ -86,6 +102,14 @@ class Exchange:
         self.answered = True
         self.connection.write(self.request, status, headers, body, close)
 
+    def respond_file(self, status: int, headers: Iterable[Header], file: BinaryIO, size: int) -> None:
+        """Answer with the next ``size`` bytes of a file, which is closed when they are sent or nobody wants them."""
+        if self.answered or self.gone:
+            file.close()
+            return
+        self.answered = True
+        self.connection.write(self.request, status, headers, b"", False, (file, size))
+
 
 Handler = Callable[[Exchange], None]
 
@@ -98,12 +122,16 @@ class Connection(asyncio.Protocol):
         "_body_bytes",
         "_busy",
         "_closing",
+        "_file",
         "_head_bytes",
         "_headers",
         "_in_request",
         "_max_body",
+        "_outgoing",
         "_parser",
+        "_paused",
         "_refused",
+        "_spool",
         "_target",
         "_waiting",
         "peer",
@@ -121,6 +149,10 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: list[Header] = []
         self._body: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self._spool: Path | None = None
+        self._outgoing: tuple[BinaryIO, int, bool] | None = None  # a file that is being sent, what is left, close then
+        self._paused = False
         self._head_bytes = 0
         self._body_bytes = 0
         self._max_body = 0
@@ -144,7 +176,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.server.connections.discard(self)
-        self._waiting.clear()
+        self._forget_waiting()
+        if self._file is not None:
+            self._file.close()
+        if self._outgoing is not None:
+            self._outgoing[0].close()
+            self._outgoing = None
         if self.server.on_lost is not None:
             self.server.on_lost(self)
 
@@ -160,6 +197,13 @@ class Connection(asyncio.Protocol):
             self._refuse(400, "malformed HTTP")
         if len(self._waiting) >= MAX_PIPELINED and self.transport is not None:
             self.transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._send_file()
 
     # --- httptools callbacks
 
@@ -187,6 +231,7 @@ class Connection(asyncio.Protocol):
             self._head_too_large()
             return
         self._max_body = self.server.max_body(self._target)
+        self._spool = self.server.spool(self._target)
         for name, value in self._headers:
             if name == b"content-length" and int(value) > self._max_body:
                 self._too_large()
@@ -198,7 +243,20 @@ class Connection(asyncio.Protocol):
         if self._body_bytes > self._max_body:
             self._too_large()
         elif not self._refused:
+            self._take(body)
+
+    def _take(self, body: bytes) -> None:
+        if self._file is None and (self._spool is None or self._body_bytes <= SPOOL_BYTES):
             self._body.append(body)
+            return
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._spool)  # noqa: SIM115 - whoever handles it closes it
+                self._file.writelines(self._body)
+                self._body.clear()
+            self._file.write(body)
+        except OSError as error:
+            self._refuse(503, f"there is no room for the body ({error.strerror})")
 
     def on_message_complete(self) -> None:
         self._in_request = False
@@ -206,6 +264,7 @@ class Connection(asyncio.Protocol):
             return
         parser = self._parser
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        file, self._file = self._file, None
         request = Request(
             parser.get_method().decode("ascii"),
             self._target,
@@ -213,6 +272,7 @@ class Connection(asyncio.Protocol):
             body,
             parser.get_http_version(),
             parser.should_keep_alive() and not parser.should_upgrade(),
+            file,
         )
         exchange = Exchange(request, self)
         if self._busy:
@@ -223,8 +283,16 @@ class Connection(asyncio.Protocol):
 
     # --- answering
 
-    def write(self, request: Request, status: int, headers: Iterable[Header], body: bytes, close: bool) -> None:
-        """Write one answer with one call, and turn to the next request that is waiting."""
+    def write(
+        self,
+        request: Request,
+        status: int,
+        headers: Iterable[Header],
+        body: bytes,
+        close: bool,
+        file: tuple[BinaryIO, int] | None = None,
+    ) -> None:
+        """Write one answer with one call, or a file piece by piece, and turn to the next request that is waiting."""
         transport = self.transport
         if transport is None:
             return
@@ -235,7 +303,7 @@ class Connection(asyncio.Protocol):
         if status in _BODILESS:
             body = b""
         else:
-            parts.append(b"content-length: %d\r\n" % len(body))
+            parts.append(b"content-length: %d\r\n" % (len(body) if file is None else file[1]))
         if close:
             parts.append(b"connection: close\r\n")
         elif request.version == "1.0":
@@ -244,10 +312,39 @@ class Connection(asyncio.Protocol):
         if body and request.method != "HEAD":
             parts.append(body)
         transport.write(b"".join(parts))
+        if file is None:
+            self._answered(close)
+        elif request.method == "HEAD":
+            file[0].close()
+            self._answered(close)
+        else:
+            self._outgoing = (*file, close)
+            self._send_file()
+
+    def _send_file(self) -> None:
+        """Send of the file what the connection takes now; it says when it takes more."""
+        while self._outgoing is not None and not self._paused and self.transport is not None:
+            file, left, close = self._outgoing
+            chunk = file.read(min(left, SPOOL_BYTES))
+            if left and not chunk:  # it became shorter: the caller was promised more than there is
+                self.transport.abort()
+                return
+            self.transport.write(chunk)
+            self.since = time.monotonic()
+            self._outgoing = (file, left - len(chunk), close)
+            if left == len(chunk):
+                file.close()
+                self._outgoing = None
+                self._answered(close)
+
+    def _answered(self, close: bool) -> None:
+        transport = self.transport
+        if transport is None:
+            return
         self.since = time.monotonic()
         if close:
             self._closing = self._refused = True
-            self._waiting.clear()
+            self._forget_waiting()
             transport.close()
         elif self._waiting:
             following = self._waiting.popleft()
@@ -257,6 +354,12 @@ class Connection(asyncio.Protocol):
             self.server.loop.call_soon(self.server.handle, following)
         else:
             self._busy = False
+
+    def _forget_waiting(self) -> None:
+        for exchange in self._waiting:
+            if exchange.request.file is not None:
+                exchange.request.file.close()
+        self._waiting.clear()
 
     def _too_large(self) -> None:
         self._refuse(413, f"the body is over {self._max_body} bytes")
@@ -303,18 +406,21 @@ class HttpServer:
         *,
         max_body: int | Callable[[bytes], int],
         max_head: int = MAX_HEAD_BYTES,
+        spool: Callable[[bytes], Path | None] = lambda target: None,
         refusal: Callable[[int, str], tuple[list[Header], bytes]] = plain_refusal,
         on_lost: Callable[[Connection], None] | None = None,
         admit: Callable[[Any, Any], bool] | None = None,
     ) -> None:
         """``max_body`` may depend on the request's target.
 
+        ``spool(target)`` is the directory for files of bodies that are large, None where they are kept in memory.
         ``refusal(status, reason)`` gives headers and body of an answer to what could not be read. ``admit(peer's
         address, ours)`` says whether a new connection may speak.
         """
         self.handle = handle
         self.max_body = max_body if callable(max_body) else lambda target: max_body
         self.max_head = max_head
+        self.spool = spool
         self.refusal = refusal
         self.on_lost = on_lost
         self.admit = admit

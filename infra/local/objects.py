@@ -1,31 +1,48 @@
 """Stored objects on this machine: their signed URLs, and the events that tell of new ones.
 
 The store is ``shared.storage.DirectoryStorage``. Its URLs lead here (``GET`` and ``PUT /objects/<bucket>/<key>``), past
-the API and its functions. What a ``put`` wrote down becomes the event that S3 would send to the queue
-``storage-events``, and is acknowledged when its function has taken care of it; so an event that a stopped stack forgot
-is sent again by the next one.
+the API and its functions: whole objects, parts of large ones, ranges. Nothing is held in memory as a whole.
+
+What a ``put`` wrote down becomes the event that S3 would send to the queue ``storage-events``, and is acknowledged when
+its function has taken care of it; so an event that a stopped stack forgot is sent again by the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, quote_plus, unquote_to_bytes
 
 from infra.local.http import Exchange, Header
 from infra.local.queues import Queue
 from shared.errors import Invalid, MillraceError, NotFound, Unavailable
-from shared.storage import DEFAULT_MEDIA_TYPE, Created, DirectoryStorage
+from shared.storage import DEFAULT_MEDIA_TYPE, Created, DirectoryStorage, Grant, attachment
 
 OBJECTS_PREFIX = "/objects/"
-#: What one upload may have; S3 itself takes 5 GB, but here it is held in memory.
+#: What one request may bring: an object that is not uploaded in parts, or a part. S3 itself takes 5 GB.
 MAX_OBJECT_BYTES = 100 * 1024 * 1024
+#: RFC 9110, 14.1.2; of several ranges, or of what is no range, nothing is made: the whole is sent, as is allowed.
+_RANGE = re.compile(rb"bytes=(?:(\d{1,15})-(\d{1,15})?|-(\d{1,15}))")
 #: How often events whose bell was lost are looked for.
 SWEEP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Status and headers, and the content: bytes, or so many of a file's next."""
+
+    status: int
+    headers: list[Header]
+    body: bytes = b""
+    file: BinaryIO | None = None
+    size: int = 0
 
 
 class Objects:
@@ -39,16 +56,16 @@ class Objects:
     def serve(self, exchange: Exchange, query: str, done: Callable[[int], None]) -> None:
         """Answer one request; ``done`` is told the status."""
 
-        def finish(answer: asyncio.Future[tuple[int, list[Header], bytes]]) -> None:
-            if answer.cancelled():
+        def finish(future: asyncio.Future[_Answer]) -> None:
+            if future.cancelled():
                 return
-            error = answer.exception()
-            if error is None:
-                status, headers, body = answer.result()
+            error = future.exception()
+            answer = future.result() if error is None else _refusal(error)
+            if answer.file is not None:
+                exchange.respond_file(answer.status, answer.headers, answer.file, answer.size)
             else:
-                status, headers, body = _refusal(error)
-            exchange.respond(status, headers, body)
-            done(status)
+                exchange.respond(answer.status, answer.headers, answer.body)
+            done(answer.status)
 
         self._loop.run_in_executor(self._threads, self._answer, exchange, query).add_done_callback(finish)
 
@@ -56,35 +73,58 @@ class Objects:
         """Finish what has begun."""
         self._threads.shutdown()
 
-    def _answer(self, exchange: Exchange, query: str) -> tuple[int, list[Header], bytes]:
+    def _answer(self, exchange: Exchange, query: str) -> _Answer:
         request = exchange.request
-        path = request.target.partition(b"?")[0][len(OBJECTS_PREFIX) :]
-        bucket_bytes, _, key_bytes = path.partition(b"/")
+        data: bytes | BinaryIO = request.body if request.file is None else request.file
         try:
-            bucket, key = unquote_to_bytes(bucket_bytes).decode(), unquote_to_bytes(key_bytes).decode()
-        except UnicodeDecodeError:
-            raise Invalid("An object's key must be valid Unicode.") from None
-        grant = self.storage.verify(bucket, key, dict(parse_qsl(query, keep_blank_values=True)))
-        method = "GET" if request.method == "HEAD" else request.method
-        if method != grant.method:
-            raise Invalid(f"This address is for {grant.method}, not {request.method}.")
-        if method == "PUT":
-            media_type = (request.header(b"content-type") or DEFAULT_MEDIA_TYPE.encode()).decode("latin-1")
-            stored = self.storage.accept(grant, request.body, media_type)
-            return 200, [(b"etag", f'"{stored.etag}"'.encode())], b""
-        stored = self.storage.head(bucket, key)
+            path = request.target.partition(b"?")[0][len(OBJECTS_PREFIX) :]
+            bucket_bytes, _, key_bytes = path.partition(b"/")
+            try:
+                bucket, key = unquote_to_bytes(bucket_bytes).decode(), unquote_to_bytes(key_bytes).decode()
+            except UnicodeDecodeError:
+                raise Invalid("An object's key must be valid Unicode.") from None
+            grant = self.storage.verify(bucket, key, dict(parse_qsl(query, keep_blank_values=True)))
+            method = "GET" if request.method == "HEAD" else request.method
+            if method != grant.method:
+                raise Invalid(f"This address is for {grant.method}, not {request.method}.")
+            if method == "PUT":
+                media_type = (request.header(b"content-type") or DEFAULT_MEDIA_TYPE.encode()).decode("latin-1")
+                return _Answer(200, [(b"etag", f'"{self.storage.accept(grant, data, media_type)}"'.encode())])
+            return self._content(grant, request.header(b"range"))
+        finally:
+            if request.file is not None:
+                request.file.close()
+
+    def _content(self, grant: Grant, wanted: bytes | None) -> _Answer:
+        stored, file = self.storage.content(grant.bucket, grant.key)
         headers = [
             (b"content-type", stored.media_type.encode()),
             (b"etag", f'"{stored.etag}"'.encode()),
+            (b"accept-ranges", b"bytes"),
             # Uploaded by whoever: never a page of this origin.
             (b"content-security-policy", b"sandbox; default-src 'none'"),
             (b"x-content-type-options", b"nosniff"),
             (b"cache-control", b"private, no-store"),
         ]
-        return 200, headers, self.storage.get(bucket, key)
+        if grant.filename is not None:
+            headers.append((b"content-disposition", attachment(grant.filename).encode("latin-1")))
+        found = _RANGE.fullmatch(wanted) if wanted is not None else None
+        if found is None:
+            return _Answer(200, headers, file=file, size=stored.bytes)
+        if found[3] is not None:
+            start, end = max(0, stored.bytes - int(found[3])), stored.bytes
+        else:
+            start = int(found[1])
+            end = min(stored.bytes, int(found[2]) + 1) if found[2] is not None else stored.bytes
+        if start >= end:
+            file.close()
+            return _Answer(416, [(b"content-range", b"bytes */%d" % stored.bytes)])
+        file.seek(start, os.SEEK_CUR)
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, stored.bytes)))
+        return _Answer(206, headers, file=file, size=end - start)
 
 
-def _refusal(error: BaseException) -> tuple[int, list[Header], bytes]:
+def _refusal(error: BaseException) -> _Answer:
     refused = error if isinstance(error, MillraceError) else Unavailable(f"The store failed: {error}")
     document = {
         "type": f"urn:millrace:problem:{refused.slug}",
@@ -92,7 +132,9 @@ def _refusal(error: BaseException) -> tuple[int, list[Header], bytes]:
         "status": refused.status,
         "detail": refused.detail,
     }
-    return refused.status, [(b"content-type", b"application/problem+json")], json.dumps(document).encode()
+    if refused.remedy:
+        document["remedy"] = refused.remedy
+    return _Answer(refused.status, [(b"content-type", b"application/problem+json")], json.dumps(document).encode())
 
 
 class ObjectEvents:

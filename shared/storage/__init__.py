@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from shared.storage.directory import Created, DirectoryStorage, Grant
+from shared.storage.directory import Created, DirectoryStorage
+from shared.storage.grants import Grant
 from shared.storage.port import (
     BUCKETS,
     DEFAULT_MEDIA_TYPE,
@@ -19,7 +20,11 @@ from shared.storage.port import (
     PAGE,
     Storage,
     Stored,
+    Way,
+    attachment,
     check_name,
+    digest,
+    pieces,
 )
 
 __all__ = [
@@ -33,7 +38,11 @@ __all__ = [
     "Grant",
     "Storage",
     "Stored",
+    "Way",
+    "attachment",
     "check_name",
+    "digest",
+    "pieces",
     "storage",
 ]
 

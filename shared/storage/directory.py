@@ -10,29 +10,34 @@ A signed URL leads to the local stack, which asks :meth:`DirectoryStorage.verify
 from __future__ import annotations
 
 import hashlib
-import hmac
+import itertools
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
-from shared.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed, Unavailable
 from shared.ids import uuid7
+from shared.storage.grants import Grant, Signer
 from shared.storage.port import (
     DEFAULT_MEDIA_TYPE,
     PAGE,
+    READ_BYTES,
     Stored,
+    Way,
     check_media_type,
     check_name,
     check_page,
-    check_signing,
+    check_parts,
     missing,
 )
 
@@ -46,17 +51,6 @@ class Created:
     id: str  #: to acknowledge it by
     sequencer: str  #: later ones of one key are greater, as text
     object: Stored
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a signed URL allows."""
-
-    method: str
-    bucket: str
-    key: str
-    media_type: str | None
-    max_bytes: int | None
 
 
 class DirectoryStorage:
@@ -78,64 +72,101 @@ class DirectoryStorage:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``secret`` (at least 32 bytes) signs URLs, which begin with ``url``; without it there are none."""
-        if secret is not None and len(secret) < 32:
-            raise ValueError("the secret that signs URLs must have at least 32 bytes")
+        self._signer = Signer(secret, url, clock)
         self.root = Path(root).absolute()
-        self._secret = secret
-        self._url = url.rstrip("/")
         self._listener = listener
         self._clock = clock
 
     def put(
         self, bucket: str, key: str, data: bytes, media_type: str = DEFAULT_MEDIA_TYPE, *, replace: bool = True
     ) -> Stored:
+        digest = hashlib.sha256(data).hexdigest()
+        return self._keep(bucket, key, (data,), len(data), digest, media_type, replace=replace)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        path = self._path(bucket, key)
+        with _disk(), _opened(path, key) as (_, file):
+            return file.read()
+
+    def read(self, bucket: str, key: str, start: int, size: int) -> bytes:
+        path = self._path(bucket, key)
+        with _disk(), _opened(path, key) as (_, file):
+            file.seek(start, os.SEEK_CUR)
+            return file.read(size)
+
+    def content(self, bucket: str, key: str) -> tuple[Stored, BufferedReader]:
+        """What is known of the object, and its open file, whose next byte is the content's first. Close it."""
+        path = self._path(bucket, key)
+        with _disk():
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                raise missing(key) from None
+            return _parsed(file.readline()), file
+
+    def head(self, bucket: str, key: str) -> Stored:
+        path = self._path(bucket, key)
+        with _disk(), _opened(path, key) as (stored, _):
+            return stored
+
+    def delete(self, bucket: str, key: str) -> None:
+        path = self._path(bucket, key)
+        with _disk(), suppress(FileNotFoundError):
+            path.unlink()
+            _sync_directory(path.parent)
+
+    def purge(self, bucket: str, key: str) -> None:
+        self.delete(bucket, key)
+
+    def list(self, bucket: str, prefix: str = "", *, after: str = "", limit: int = PAGE) -> list[Stored]:
+        check_name(bucket, prefix or "any")
+        check_page(limit)
+        with _disk():
+            found = [
+                stored
+                for path in (self.root / bucket).glob("??/*")
+                if (stored := _peek(path)) is not None and stored.key.startswith(prefix)
+            ]
+        found.sort(key=lambda stored: stored.key.encode())
+        return [stored for stored in found if stored.key.encode() > after.encode()][:limit]
+
+    def copy(
+        self, bucket: str, key: str, to_bucket: str, to_key: str, media_type: str, *, etag: str | None = None
+    ) -> Stored:
+        path = self._path(bucket, key)
+        with _disk(), _opened(path, key) as (source, file):
+            if etag is not None and source.etag != etag:
+                raise Conflict(f"The object {key!r} is another one by now.")
+            return self._keep(to_bucket, to_key, _chunks(file), source.bytes, source.etag, media_type, replace=False)
+
+    def _keep(
+        self, bucket: str, key: str, data: Iterable[bytes], size: int, digest: str, media_type: str, *, replace: bool
+    ) -> Stored:
+        """Write an object of which all is known, and tell of it."""
         path = self._path(bucket, key)
         check_media_type(media_type)
         stored = Stored(
             bucket=bucket,
             key=key,
-            bytes=len(data),
-            etag=hashlib.sha256(data).hexdigest(),
+            bytes=size,
+            etag=digest,
             media_type=media_type,
             modified_at=datetime.fromtimestamp(self._clock(), UTC),
+            sha256=digest,
         )
-        event = self._write_down(stored) if self._listener is not None else None
-        try:
-            _write(path, _header(stored) + data, replace=replace)
-        except FileExistsError:
-            if event is not None:
-                self.acknowledge(event.id)
-            raise Conflict(f"There is an object {key!r} already.") from None
+        with _disk():
+            event = self._write_down(stored) if self._listener is not None else None
+            try:
+                _write(path, itertools.chain((_header(stored),), data), replace=replace)
+            except BaseException as error:
+                if event is not None:
+                    self.acknowledge(event.id)
+                if isinstance(error, FileExistsError):
+                    raise Conflict(f"There is an object {key!r} already.") from None
+                raise
         if event is not None and self._listener is not None:
             self._listener(event)
         return stored
-
-    def get(self, bucket: str, key: str) -> bytes:
-        data = self._read(self._path(bucket, key), key)
-        return data[data.index(b"\n") + 1 :]
-
-    def head(self, bucket: str, key: str) -> Stored:
-        found = _peek(self._path(bucket, key))
-        if found is None:
-            raise missing(key)
-        return found
-
-    def delete(self, bucket: str, key: str) -> None:
-        path = self._path(bucket, key)
-        with suppress(FileNotFoundError):
-            path.unlink()
-            _sync_directory(path.parent)
-
-    def list(self, bucket: str, prefix: str = "", *, after: str = "", limit: int = PAGE) -> list[Stored]:
-        check_name(bucket, prefix or "any")
-        check_page(limit)
-        found = [
-            stored
-            for path in (self.root / bucket).glob("??/*")
-            if (stored := _peek(path)) is not None and stored.key.startswith(prefix)
-        ]
-        found.sort(key=lambda stored: stored.key.encode())
-        return [stored for stored in found if stored.key.encode() > after.encode()][:limit]
 
     # --- signed URLs --------------------------------------------------------------------------------------------------
 
@@ -148,55 +179,99 @@ class DirectoryStorage:
         expires_in: int = 900,
         media_type: str | None = None,
         max_bytes: int | None = None,
+        filename: str | None = None,
     ) -> str:
-        check_name(bucket, key)
-        check_signing(method, expires_in)
-        query = {"method": method, "expires": str(int(self._clock()) + expires_in)}
-        if media_type is not None:
-            query["type"] = media_type
-        if max_bytes is not None:
-            query["max"] = str(max_bytes)
-        query["signature"] = self._sign(bucket, key, query)
-        path = urllib.parse.quote(f"/objects/{bucket}/{key}", safe="/")
-        return f"{self._url}{path}?{urllib.parse.urlencode(query)}"
+        grant = Grant(method, bucket, key, media_type=media_type, max_bytes=max_bytes, filename=filename)
+        return self._signer.sign(grant, expires_in)
 
     def verify(self, bucket: str, key: str, query: Mapping[str, str]) -> Grant:
         """What the URL with this bucket, key (percent-decoded) and query allows. Raises :class:`Forbidden`."""
-        try:
-            signature = self._sign(bucket, key, query)
-            expires = int(query["expires"])
-            grant = Grant(
-                method=query["method"],
-                bucket=bucket,
-                key=key,
-                media_type=query.get("type"),
-                max_bytes=int(query["max"]) if "max" in query else None,
+        return self._signer.verify(bucket, key, query)
+
+    def way_in(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        media_type: str,
+        sha256: str | None = None,
+        expires_in: int = 900,
+        part_bytes: int | None = None,
+    ) -> Way:
+        check_media_type(media_type)
+        check_parts(size, part_bytes)
+        if part_bytes is None:
+            grant = Grant("PUT", bucket, key, media_type=media_type, size=size, sha256=sha256, once=True)
+            return Way("PUT", (self._signer.sign(grant, expires_in),), {"content-type": media_type})
+        parts_id = str(uuid7())
+        urls = tuple(
+            self._signer.sign(
+                Grant("PUT", bucket, key, size=min(part_bytes, size - start), parts_id=parts_id, part=number),
+                expires_in,
             )
-        except (KeyError, ValueError):
-            raise Forbidden("This address is not signed.") from None
-        if not hmac.compare_digest(signature.encode(), query.get("signature", "").encode()):
-            raise Forbidden("This address is not as it was signed.")
-        if self._clock() >= expires:
-            raise Forbidden("This address has expired.", remedy="Ask for a new one.")
-        return grant
+            for number, start in enumerate(range(0, size, part_bytes), 1)
+        )
+        with _disk():
+            folder = self._parts(parts_id)
+            noted = {"bucket": bucket, "key": key, "media_type": media_type}
+            _write(folder / "upload.json", (json.dumps(noted).encode(),))
+        return Way("PUT", urls, part_bytes=part_bytes, parts_id=parts_id)
 
-    def accept(self, grant: Grant, data: bytes, media_type: str) -> Stored:
-        """Keep what was uploaded under a grant. Raises :class:`Forbidden`, :class:`TooLarge` or :class:`Invalid`."""
-        if grant.method != "PUT":
-            raise Forbidden("This address is not for uploading.")
-        if grant.max_bytes is not None and len(data) > grant.max_bytes:
-            raise TooLarge(f"This address takes at most {grant.max_bytes} bytes.")
-        if grant.media_type is not None and media_type != grant.media_type:
-            raise Invalid(f"This address takes {grant.media_type} only.")
-        return self.put(grant.bucket, grant.key, data, media_type)
+    def accept(self, grant: Grant, data: bytes | BinaryIO, media_type: str) -> str:
+        """Keep what was uploaded under a grant, bytes or a file of them; the tag of what is kept now.
 
-    def _sign(self, bucket: str, key: str, query: Mapping[str, str]) -> str:
-        if self._secret is None:
-            raise Forbidden("This store signs no addresses.", remedy="Set MILLRACE_STORAGE_SECRET.")
-        # As JSON, so that no two sets of fields read the same.
-        fields = [query.get(name) for name in ("method", "expires", "type", "max")]
-        said = json.dumps(["millrace object 1", bucket, key, *fields])
-        return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()
+        Raises :class:`Forbidden`, :class:`TooLarge`, :class:`Invalid`, or :class:`PreconditionFailed` for what is there
+        already.
+        """
+        file = BytesIO(data) if isinstance(data, bytes) else data
+        with _disk():
+            size = file.seek(0, os.SEEK_END)
+            grant.check(size, media_type)
+            file.seek(0)
+            digest = _digest(_chunks(file))
+            if grant.sha256 is not None and digest != grant.sha256:
+                raise Invalid(f"The content's SHA-256 is {digest}, not the one that was announced.")
+            file.seek(0)
+            if grant.parts_id is not None:
+                folder = self._parts(grant.parts_id)
+                if not (folder / "upload.json").exists():
+                    raise NotFound("There is no such upload any more.")
+                _write(folder / f"{grant.part:05}-{digest}", _chunks(file))
+                return digest
+        try:
+            self._keep(grant.bucket, grant.key, _chunks(file), size, digest, media_type, replace=not grant.once)
+        except Conflict as error:
+            raise PreconditionFailed(error.detail, remedy="It was uploaded before; go on.") from None
+        return digest
+
+    def finish(self, bucket: str, key: str, parts_id: str, etags: Sequence[str]) -> None:
+        folder = self._parts(parts_id)
+        tags = [etag.strip('"') for etag in etags]
+        with _disk():
+            try:
+                noted = json.loads((folder / "upload.json").read_bytes())
+                if not tags or (noted["bucket"], noted["key"]) != (bucket, key):
+                    raise Invalid("These are not the parts of this upload.")
+                paths = [folder / f"{number:05}-{tag}" for number, tag in enumerate(tags, 1)]
+                for number, (tag, path) in enumerate(zip(tags, paths, strict=True), 1):
+                    if not re.fullmatch("[0-9a-f]{64}", tag) or not path.exists():
+                        raise Invalid(f"Part {number} was not stored with this tag.")
+                size = sum(path.stat().st_size for path in paths)
+                digest = _digest(_content(paths))
+                self._keep(bucket, key, _content(paths), size, digest, noted["media_type"], replace=False)
+            except FileNotFoundError:
+                raise NotFound("There is no such upload, or it was finished.") from None
+        self.abort(bucket, key, parts_id)
+
+    def abort(self, bucket: str, key: str, parts_id: str) -> None:
+        with _disk(), suppress(FileNotFoundError):
+            shutil.rmtree(self._parts(parts_id))
+
+    def _parts(self, parts_id: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f-]{36}", parts_id):
+            raise NotFound("There is no such upload.")
+        return self.root / ".parts" / parts_id
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -232,7 +307,7 @@ class DirectoryStorage:
         id_ = str(uuid7())
         _write(
             self._event_path(id_),
-            json.dumps({"bucket": stored.bucket, "key": stored.key, "etag": stored.etag}).encode(),
+            (json.dumps({"bucket": stored.bucket, "key": stored.key, "etag": stored.etag}).encode(),),
         )
         return Created(id=id_, sequencer=id_.replace("-", ""), object=stored)
 
@@ -248,29 +323,67 @@ class DirectoryStorage:
         digest = hashlib.sha256(key.encode()).hexdigest()
         return self.root / bucket / digest[:2] / digest
 
-    def _read(self, path: Path, key: str) -> bytes:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise missing(key) from None
-
 
 def _header(stored: Stored) -> bytes:
     fields = asdict(stored) | {"modified_at": stored.modified_at.isoformat()}
     return json.dumps(fields).encode() + b"\n"
 
 
+def _parsed(header: bytes) -> Stored:
+    fields = json.loads(header)
+    return Stored(**fields | {"modified_at": datetime.fromisoformat(fields["modified_at"])})
+
+
 def _peek(path: Path) -> Stored | None:
     """The object's header; None when it is not there, or was removed just now."""
     try:
         with path.open("rb") as file:
-            fields = json.loads(file.readline())
+            return _parsed(file.readline())
     except FileNotFoundError:
         return None
-    return Stored(**fields | {"modified_at": datetime.fromisoformat(fields["modified_at"])})
 
 
-def _write(path: Path, data: bytes, *, replace: bool = True) -> None:
+@contextmanager
+def _opened(path: Path, key: str) -> Iterator[tuple[Stored, BufferedReader]]:
+    """The object's header, and its file just behind that. Raises :class:`NotFound`."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise missing(key) from None
+    with file:
+        yield _parsed(file.readline()), file
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """A disk that is full, or a directory that may not be used, is no caller's mistake: :class:`Unavailable`."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "Make room on the disk, or give the process its directory."
+        raise Unavailable(f"The store's directory cannot be used: {error.strerror or error}.", remedy=remedy) from error
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(READ_BYTES):
+        yield chunk
+
+
+def _content(paths: Sequence[Path]) -> Iterator[bytes]:
+    """What these files hold, one after the other."""
+    for path in paths:
+        with path.open("rb") as file:
+            yield from _chunks(file)
+
+
+def _digest(data: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for chunk in data:
+        found.update(chunk)
+    return found.hexdigest()
+
+
+def _write(path: Path, data: Iterable[bytes], *, replace: bool = True) -> None:
     """``data`` at ``path``, whole and durable: written aside, synced, renamed, and the name synced too.
 
     Unless it may ``replace``, raises :class:`FileExistsError` when the path is taken.
@@ -282,7 +395,7 @@ def _write(path: Path, data: bytes, *, replace: bool = True) -> None:
     descriptor, name = tempfile.mkstemp(dir=aside)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(data)
             file.flush()
             os.fsync(file.fileno())
         if replace:

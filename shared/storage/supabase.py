@@ -3,7 +3,8 @@
 Written after https://supabase.com/docs/reference/python/storage-from-upload (and the pages beside it), and
 https://supabase.com/docs/guides/storage. What those leave out was read in the server's source, supabase/storage on
 GitHub: which names it takes (``src/storage/limits.ts``), how it answers errors (``src/http/error-handler.ts``: with
-status 400 for most, the true one in the body), and which fields ``info`` has (``src/storage/renderer/info.ts``).
+status 400 for most, the true one in the body), which fields ``info`` has (``src/storage/renderer/info.ts``), what a
+copy takes (``src/http/routes/object/copyObject.ts``), how a resumable upload is signed (``src/http/routes/tus``).
 
 Storage takes few characters in names and the client fewer paths, so other keys are written with escapes: see
 :mod:`shared.storage.names`. Keys that can be names are names, so that what others upload is found by its own name.
@@ -11,14 +12,16 @@ Storage takes few characters in names and the client fewer paths, so other keys 
 
 from __future__ import annotations
 
+import base64
 import heapq
+import json
 import re
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import Conflict, Invalid, MillraceError, TooLarge, Unavailable
 from shared.storage.names import key_of, name_of
@@ -27,21 +30,27 @@ from shared.storage.port import (
     LONGEST_SIGNED_SECONDS,
     PAGE,
     Stored,
+    Way,
     check_media_type,
     check_name,
     check_page,
+    check_parts,
     check_signing,
     missing,
     no_bucket,
 )
 
 if TYPE_CHECKING:
+    import httpx
     from storage3 import SyncStorageClient
     from storage3._sync.file_api import SyncBucketProxy
-    from storage3.types import SearchV2Options
+    from storage3.types import SearchV2Options, URLOptions
 
 #: "They are valid for 2 hours" (reference, createSignedUploadUrl), whatever is asked.
 UPLOAD_URL_SECONDS = 2 * 3600
+
+#: "The chunk size must be set to 6 MB (for now) do not change it" (guide, "Resumable Uploads").
+TUS_BYTES = 6 * 1024 * 1024
 
 #: Storage puts a tenant, the bucket and a version around a name to make the key of its own store, which holds 1,024.
 LONGEST_NAME = 900
@@ -88,6 +97,17 @@ class SupabaseStorage:
         with _errors(bucket, key):
             return self._bucket(bucket).download(name)
 
+    def read(self, bucket: str, key: str, start: int, size: int) -> bytes:
+        name = _checked(bucket, key)
+        if size < 1:
+            return b""
+        try:
+            with _errors(bucket, key):
+                asked = {"range": f"bytes={start}-{start + size - 1}"}
+                return self._ask("GET", f"object/{bucket}/{urllib.parse.quote(name)}", headers=asked).content
+        except _BeyondTheEnd:
+            return b""
+
     def head(self, bucket: str, key: str) -> Stored:
         name = _checked(bucket, key)
         with _errors(bucket, key):
@@ -105,6 +125,43 @@ class SupabaseStorage:
         name = _checked(bucket, key)
         with _errors(bucket, key):
             self._bucket(bucket).remove([name])
+
+    def purge(self, bucket: str, key: str) -> None:
+        """As the port says: Storage keeps no older versions."""
+        self.delete(bucket, key)
+
+    def copy(
+        self, bucket: str, key: str, to_bucket: str, to_key: str, media_type: str, *, etag: str | None = None
+    ) -> Stored:
+        """As the port says. Storage cannot be told the ``etag``: that is looked at before and after."""
+        name, to_name = _checked(bucket, key), _checked(to_bucket, to_key)
+        check_media_type(media_type)
+        self._unchanged(bucket, key, etag)
+        described = base64.b64encode(json.dumps({_MEDIA_TYPE: media_type}).encode()).decode()
+        with _errors(to_bucket, to_key):
+            self._ask(
+                "POST",
+                "object/copy",
+                headers={"x-upsert": "false", "x-metadata": described},
+                json={
+                    "bucketId": bucket,
+                    "sourceKey": name,
+                    "destinationBucket": to_bucket,
+                    "destinationKey": to_name,
+                    "copyMetadata": False,
+                    "metadata": {"mimetype": media_type.partition(";")[0], "cacheControl": "max-age=0"},
+                },
+            )
+        try:
+            self._unchanged(bucket, key, etag)
+        except Conflict:
+            self.delete(to_bucket, to_key)
+            raise
+        return self.head(to_bucket, to_key)
+
+    def _unchanged(self, bucket: str, key: str, etag: str | None) -> None:
+        if etag is not None and self.head(bucket, key).etag != etag:
+            raise Conflict(f"The object {key!r} is another one by now.")
 
     def list(self, bucket: str, prefix: str = "", *, after: str = "", limit: int = PAGE) -> list[Stored]:
         """As the port says. Reads all that begins with the prefix: Storage's order is not ours, nor its cursors."""
@@ -127,20 +184,55 @@ class SupabaseStorage:
         expires_in: int = 900,
         media_type: str | None = None,
         max_bytes: int | None = None,
+        filename: str | None = None,
     ) -> str:
         """As the port says: an address to PUT lasts two hours, and only the bucket's own limits hold it."""
         name = _checked(bucket, key)
         check_signing(method, expires_in, UPLOAD_URL_SECONDS if method == "PUT" else LONGEST_SIGNED_SECONDS)
         with _errors(bucket, key):
             if method == "GET":
-                signed = self._bucket(bucket).create_signed_url(name, expires_in)["signedURL"]
+                options: URLOptions = {} if filename is None else {"download": filename}
+                signed = self._bucket(bucket).create_signed_url(name, expires_in, options)["signedURL"]
             else:
                 from storage3.types import CreateSignedUploadUrlOptions
 
                 upsert = CreateSignedUploadUrlOptions(upsert="true")
                 signed = self._bucket(bucket).create_signed_upload_url(name, upsert)["signed_url"]
-        # The client leaves spaces in an address to upload to.
-        return urllib.parse.quote(str(signed), safe="%/:?=&!$'()*+,;@~")
+        return _as_address(signed)
+
+    def way_in(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        size: int,
+        media_type: str,
+        sha256: str | None = None,
+        expires_in: int = 900,
+        part_bytes: int | None = None,
+    ) -> Way:
+        """As the port says; a large object comes by TUS in pieces of Storage's size, whatever ``part_bytes`` says."""
+        name = _checked(bucket, key)
+        check_signing("PUT", expires_in)
+        check_media_type(media_type)
+        check_parts(size, part_bytes)
+        with _errors(bucket, key):
+            signed = self._bucket(bucket).create_signed_upload_url(name)
+        if part_bytes is None:
+            return Way("PUT", (_as_address(signed["signed_url"]),), {"content-type": media_type})
+        return Way(
+            "TUS",
+            (f"{self._url}upload/resumable/sign",),
+            {"x-signature": signed["token"]},
+            part_bytes=TUS_BYTES,
+            metadata={"bucketName": bucket, "objectName": name, "contentType": media_type, "cacheControl": "0"},
+        )
+
+    def finish(self, bucket: str, key: str, parts_id: str, etags: Sequence[str]) -> None:
+        """Nothing: Storage makes an object of its pieces by itself."""
+
+    def abort(self, bucket: str, key: str, parts_id: str) -> None:
+        """Nothing: Storage forgets what was not finished within a day (guide, "Resumable Uploads")."""
 
     def close(self) -> None:
         """Close its connections; the next use opens new ones."""
@@ -148,6 +240,23 @@ class SupabaseStorage:
             if self._opened is not None:
                 self._opened.session.close()
                 self._opened = None
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """What the client of ``storage3`` has no way to ask, with its connections, its key and its errors."""
+        from storage3.exceptions import StorageApiError
+
+        client = self._client()
+        headers = {"apiKey": self._key, "Authorization": f"Bearer {self._key}"} | request.pop("headers", {})
+        answer = client.session.request(method, self._url + path, headers=headers, **request)
+        if answer.is_success:
+            return answer
+        if answer.status_code == 416:
+            raise _BeyondTheEnd
+        try:
+            said = answer.json()
+            raise StorageApiError(said["message"], said["error"], said["statusCode"])
+        except (KeyError, TypeError, ValueError):
+            raise StorageApiError("no reason given", "InternalError", answer.status_code) from None
 
     def _bucket(self, bucket: str) -> SyncBucketProxy:
         return self._client().from_(bucket)
@@ -198,6 +307,15 @@ def _tag(etag: str) -> str:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+class _BeyondTheEnd(MillraceError):
+    """Nothing of the object lies in the range."""
+
+
+def _as_address(signed: object) -> str:
+    """What the client gives as an address, in which it leaves spaces."""
+    return urllib.parse.quote(str(signed), safe="%/:?=&!$'()*+,;@~")
 
 
 @contextmanager

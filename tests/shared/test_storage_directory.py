@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import multiprocessing
 import os
 import urllib.parse
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from shared import errors
 from shared.doorbell import RecordingDoorbell
 from shared.storage import Created, DirectoryStorage, Stored, storage
+from shared.storage.port import LEAST_PART_BYTES
 from tests.shared.test_storage import BUCKET, SECRET, keys
 
 
@@ -141,7 +146,8 @@ def test_an_upload_keeps_to_its_grant(tmp_path: Path) -> None:
         store.accept(grant, b"four", "text/plain")
     with pytest.raises(errors.Invalid):
         store.accept(grant, b"abc", "text/html")
-    assert store.accept(grant, b"abc", "text/plain").bytes == 3
+    store.accept(grant, b"abc", "text/plain")
+    assert store.get(BUCKET, "k") == b"abc"
     reading = store.verify(*split(store.signed_url(BUCKET, "k")))
     with pytest.raises(errors.Forbidden):
         store.accept(reading, b"abc", "text/plain")
@@ -152,6 +158,80 @@ def test_a_store_without_a_secret_signs_nothing(tmp_path: Path) -> None:
         DirectoryStorage(tmp_path).signed_url(BUCKET, "k")
     with pytest.raises(ValueError, match="32 bytes"):
         DirectoryStorage(tmp_path, b"short")
+
+
+# --- uploads by others ------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_of_its_size_its_hash_and_happens_once(tmp_path: Path) -> None:
+    store = DirectoryStorage(tmp_path, SECRET)
+    way = store.way_in(BUCKET, "k", size=4, media_type="text/plain", sha256=hashlib.sha256(b"four").hexdigest())
+    grant = store.verify(*split(way.urls[0]))
+    for data, refused in [(b"fives", errors.TooLarge), (b"two", errors.Invalid), (b"fore", errors.Invalid)]:
+        with pytest.raises(refused):
+            store.accept(grant, data, "text/plain")
+    assert store.list(BUCKET) == []
+    tag = store.accept(grant, b"four", "text/plain")
+    assert store.head(BUCKET, "k").etag == tag
+    with pytest.raises(errors.PreconditionFailed):
+        store.accept(grant, b"four", "text/plain")
+
+
+def test_parts_become_one_object_when_each_is_there(tmp_path: Path) -> None:
+    told: list[Created] = []
+    store = DirectoryStorage(tmp_path, SECRET, listener=told.append)
+    part = LEAST_PART_BYTES
+    data = bytes(part) + b"1" * part + b"end"
+    way = store.way_in(BUCKET, "k", size=len(data), media_type="text/plain", part_bytes=part)
+    assert way.parts_id is not None
+    grants = [store.verify(*split(url)) for url in way.urls]
+    with pytest.raises(errors.Invalid, match="exactly"):
+        store.accept(grants[2], b"no", "")
+    files = [BytesIO(data[start : start + part]) for start in range(0, len(data), part)]
+    tags = [store.accept(grant, file, "") for grant, file in zip(grants, files, strict=True)]
+    for wrong in ([], [*tags[:2], "0" * 64], tags[::-1], [*tags[:2], "../" * 3 + "secret"], [*tags, tags[0]]):
+        with pytest.raises(errors.Invalid):
+            store.finish(BUCKET, "k", way.parts_id, wrong)
+    with pytest.raises(errors.Invalid):
+        store.finish(BUCKET, "other", way.parts_id, tags)
+    with pytest.raises(errors.NotFound):
+        store.finish(BUCKET, "k", "../../secrets", tags)
+    assert store.list(BUCKET) == []
+    assert told == []
+    store.finish(BUCKET, "k", way.parts_id, [f'"{tag}"' for tag in tags])
+    assert store.get(BUCKET, "k") == data
+    assert store.head(BUCKET, "k").media_type == "text/plain"
+    assert [event.object.key for event in told] == ["k"]
+    with pytest.raises(errors.NotFound):
+        store.finish(BUCKET, "k", way.parts_id, tags)
+    with pytest.raises(errors.NotFound):
+        store.accept(grants[0], data[:part], "")
+    assert [path.name for path in (tmp_path / ".parts").iterdir()] == [".aside"]
+
+
+@pytest.mark.parametrize("fault", ["full", "forbidden"])
+def test_a_disk_that_cannot_be_used_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    store = DirectoryStorage(tmp_path, SECRET, listener=lambda event: None)
+    store.put(BUCKET, "k", b"x")
+    number = errno.ENOSPC if fault == "full" else errno.EACCES
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("shared.storage.directory._write", fail)
+    monkeypatch.setattr(Path, "open", fail)
+    acts: list[Callable[[], object]] = [
+        lambda: store.put(BUCKET, "k", b"y"),
+        lambda: store.put(BUCKET, "new", b"y", replace=False),
+        lambda: store.get(BUCKET, "k"),
+        lambda: store.head(BUCKET, "k"),
+        lambda: store.list(BUCKET),
+        lambda: store.read(BUCKET, "k", 0, 1),
+        lambda: store.copy(BUCKET, "k", BUCKET, "l", "text/plain"),
+    ]
+    for act in acts:
+        with pytest.raises(errors.Unavailable, match=os.strerror(number)):
+            act()
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -11,16 +11,19 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 
+import httpx
 import pytest
 from botocore.stub import ANY, Stubber
 from moto.server import ThreadedMotoServer
 
 import shared.settings
 from shared import aws, errors
-from shared.storage import storage
+from shared.storage import attachment, storage
+from shared.storage.port import LEAST_PART_BYTES
 from shared.storage.s3 import S3Storage
 from tests.aws import ENVIRONMENT, REGION, pretended
 
@@ -115,6 +118,88 @@ def test_the_slower_of_two_that_put_what_is_new_is_told_so(store: S3Storage, ref
         store.put(BUCKET, "k", b"x", replace=False)
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("NoSuchUpload", 404, errors.NotFound),
+        ("InvalidPart", 400, errors.Invalid),
+        ("InvalidPartOrder", 400, errors.Invalid),
+        ("EntityTooSmall", 400, errors.Invalid),
+        ("SlowDown", 503, errors.Unavailable),
+    ],
+)
+def test_parts_that_are_none_are_the_callers_mistake(
+    store: S3Storage, refusing: Stubber, code: str, status: int, expected: type[errors.MillraceError]
+) -> None:
+    refusing.add_client_error("complete_multipart_upload", service_error_code=code, http_status_code=status)
+    with pytest.raises(expected):
+        store.finish(BUCKET, "k", "upload", ['"e"'])
+
+
+def test_forgetting_parts_that_are_gone_is_fine(store: S3Storage, refusing: Stubber) -> None:
+    refusing.add_client_error("abort_multipart_upload", service_error_code="NoSuchUpload", http_status_code=404)
+    store.abort(BUCKET, "k", "upload")
+
+
+def test_a_copy_says_all_that_s3_is_to_hold_it_to(store: S3Storage, refusing: Stubber) -> None:
+    refusing.add_response(
+        "copy_object",
+        {},
+        {
+            "Bucket": f"{store.prefix}-rag-files",
+            "Key": "to",
+            "CopySource": {"Bucket": FULL_NAME, "Key": "from"},
+            "CopySourceIfMatch": '"e"',
+            "IfNoneMatch": "*",
+            "MetadataDirective": "REPLACE",
+            "ContentType": "text/plain",
+            "ChecksumAlgorithm": "SHA256",
+            "ServerSideEncryption": "AES256",
+        },
+    )
+    refusing.add_response(
+        "head_object",
+        {
+            "ContentLength": 1,
+            "ETag": '"n"',
+            "ContentType": "text/plain",
+            "LastModified": datetime(2026, 1, 1, tzinfo=UTC),
+            "ChecksumSHA256": base64.b64encode(bytes(32)).decode(),
+            "ChecksumType": "FULL_OBJECT",
+        },
+    )
+    stored = store.copy(BUCKET, "from", "rag-files", "to", "text/plain", etag="e")
+    assert (stored.etag, stored.sha256) == ("n", "00" * 32)
+
+
+def test_the_hash_of_parts_is_not_taken_for_the_contents(store: S3Storage, refusing: Stubber) -> None:
+    for kind, said in [("COMPOSITE", base64.b64encode(bytes(32)).decode()), (None, f"{'A' * 43}=-3")]:
+        told: dict[str, Any] = {"ChecksumType": kind} if kind else {}
+        refusing.add_response(
+            "head_object",
+            {
+                "ContentLength": 1,
+                "ETag": '"n-3"',
+                "ContentType": "text/plain",
+                "LastModified": datetime(2026, 1, 1, tzinfo=UTC),
+                "ChecksumSHA256": said,
+                **told,
+            },
+        )
+        assert store.head(BUCKET, "k").sha256 is None
+
+
+def test_what_is_purged_leaves_no_version(store: S3Storage) -> None:
+    aws.client("s3").put_bucket_versioning(Bucket=FULL_NAME, VersioningConfiguration={"Status": "Enabled"})
+    for data in (b"1", b"2"):
+        store.put(BUCKET, "in/1", data)
+    store.put(BUCKET, "in/10", b"x")
+    store.delete(BUCKET, "in/1")
+    store.purge(BUCKET, "in/1")
+    left = aws.client("s3").list_object_versions(Bucket=FULL_NAME)
+    assert [found["Key"] for found in [*left["Versions"], *left.get("DeleteMarkers", [])]] == ["in/10"]
+
+
 def test_an_s3_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, not listening
@@ -181,6 +266,45 @@ def test_a_signed_address_says_what_was_asked(served: S3Storage) -> None:
     assert query["X-Amz-Expires"] == "77"
     assert query["X-Amz-SignedHeaders"] == "content-type;host"
     assert len(query["X-Amz-Signature"]) == 64
+
+
+def test_an_address_to_upload_to_is_held_to_size_type_hash_and_once(served: S3Storage) -> None:
+    """moto keeps to If-None-Match alone; that S3 is asked for the rest is read from the signed headers."""
+    digest = hashlib.sha256(b"four").hexdigest()
+    way = served.way_in(BUCKET, "in/1", size=4, media_type="text/plain", sha256=digest, expires_in=77)
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(way.urls[0]).query))
+    assert query["X-Amz-SignedHeaders"] == "content-length;content-type;host;if-none-match;x-amz-checksum-sha256"
+    assert query["X-Amz-Expires"] == "77"
+    assert way.headers == {
+        "content-type": "text/plain",
+        "if-none-match": "*",
+        "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(digest)).decode(),
+    }
+    assert httpx.put(way.urls[0], content=b"four", headers=dict(way.headers)).status_code == 200
+    assert served.get(BUCKET, "in/1") == b"four"
+    assert httpx.put(way.urls[0], content=b"more", headers=dict(way.headers)).status_code == 412
+    assert served.get(BUCKET, "in/1") == b"four"
+
+
+def test_a_large_object_comes_in_parts(served: S3Storage) -> None:
+    part = LEAST_PART_BYTES
+    data = bytes(2 * part) + b"end"
+    way = served.way_in(BUCKET, "in/1", size=len(data), media_type="text/plain", part_bytes=part)
+    assert way.parts_id is not None
+    etags = [
+        httpx.put(url, content=data[start : start + part], headers=dict(way.headers)).headers["etag"]
+        for url, start in zip(way.urls, range(0, len(data), part), strict=True)
+    ]
+    served.finish(BUCKET, "in/1", way.parts_id, etags)
+    assert served.get(BUCKET, "in/1") == data
+    assert served.head(BUCKET, "in/1").media_type == "text/plain"
+
+
+def test_a_file_to_keep_is_signed_as_one(served: S3Storage) -> None:
+    served.put(BUCKET, "k", b"<script>", "text/html")
+    url = served.signed_url(BUCKET, "k", filename="é.html")
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+    assert query["response-content-disposition"] == attachment("é.html")
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import time
 import urllib.error
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 import shared.settings
 from shared import errors
 from shared.storage import BUCKETS, storage
-from shared.storage.supabase import LONGEST_NAME, SupabaseStorage, key_of, name_of
+from shared.storage.supabase import LONGEST_NAME, TUS_BYTES, SupabaseStorage, key_of, name_of
 from tests.shared.test_storage import keys
 from tests.supabase_storage import _NAME, SupabaseStorageServer
 
@@ -183,6 +185,39 @@ def test_a_signed_address_gets_and_puts_without_our_key(store: SupabaseStorage, 
     assert ask(put, "PUT", b"uploaded")[0] == 200
     assert store.get(BUCKET, key) == b"uploaded"
     assert ask(store.signed_url(BUCKET, key)) == (200, b"uploaded")
+
+
+def test_an_upload_replaces_nothing(store: SupabaseStorage) -> None:
+    way = store.way_in(BUCKET, "in/é", size=5, media_type="text/plain")
+    assert ask(way.urls[0], "PUT", b"first", way.headers["content-type"])[0] == 200
+    assert ask(way.urls[0], "PUT", b"again", way.headers["content-type"])[0] == 400
+    assert store.get(BUCKET, "in/é") == b"first"
+
+
+def test_a_large_object_comes_by_tus_and_goes_on_where_it_broke_off(store: SupabaseStorage) -> None:
+    data = bytes(TUS_BYTES) + b"the rest"
+    way = store.way_in(BUCKET, "in/é 1", size=len(data), media_type="application/zip", part_bytes=TUS_BYTES)
+    assert (way.method, way.part_bytes, way.parts_id) == ("TUS", TUS_BYTES, None)
+    said = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in way.metadata.items())
+    headers = {"tus-resumable": "1.0.0", **way.headers}
+    begun = httpx.post(way.urls[0], headers=headers | {"upload-length": str(len(data)), "upload-metadata": said})
+    assert begun.status_code == 201
+    address = begun.headers["location"]
+    piece = {"content-type": "application/offset+octet-stream"}
+    httpx.patch(address, content=data[:TUS_BYTES], headers=headers | piece | {"upload-offset": "0"})
+    assert httpx.patch(address, content=data, headers=headers | piece | {"upload-offset": "0"}).status_code == 409
+    offset = int(httpx.head(address, headers=headers).headers["upload-offset"])
+    assert offset == TUS_BYTES
+    httpx.patch(address, content=data[offset:], headers=headers | piece | {"upload-offset": str(offset)})
+    assert store.get(BUCKET, "in/é 1") == data
+    assert store.head(BUCKET, "in/é 1").media_type == "application/zip"
+
+
+def test_a_file_to_keep_is_asked_for_as_one(store: SupabaseStorage) -> None:
+    store.put(BUCKET, "k", b"x")
+    url = store.signed_url(BUCKET, "k", filename="é 1.html")
+    assert urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["download"] == ["é 1.html"]
+    assert ask(url) == (200, b"x")
 
 
 def test_a_signed_address_is_for_its_object_and_its_time(store: SupabaseStorage, server: SupabaseStorageServer) -> None:
