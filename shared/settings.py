@@ -528,6 +528,33 @@ class TickSettings(Settings):
     ]
 
 
+class OcrSettings(Settings):
+    """How documents are read by jobs."""
+
+    ocr_part_pages: Annotated[
+        int,
+        Field(default=4, ge=1, le=1000, description="Pages of one part of a longer document; parts run in parallel."),
+    ]
+    ocr_page_bytes: Annotated[
+        int,
+        Field(
+            default=512 * 1024,
+            ge=1024,
+            le=16 * 1024 * 1024,
+            description="Largest page, as JSON, that a row keeps while the rest is read; a larger one goes to a bucket.",
+        ),
+    ]
+    ocr_output_bytes: Annotated[
+        int,
+        Field(
+            default=1024 * 1024,
+            ge=16 * 1024,
+            le=16 * 1024 * 1024,
+            description="Most that a document gives the next step of a run, as JSON; the rest is left to the API.",
+        ),
+    ]
+
+
 class ReaderSettings(Settings):
     """How much of a document is read, and with what."""
 
@@ -570,5 +597,35 @@ class ReaderSettings(Settings):
         Field(
             default=None,
             description="Folder of Tesseract's `eng.traineddata`; that of `make install-ocr` when unset.",
+        ),
+    ]
+
+
+class SandboxSettings(Settings):
+    """How untrusted code is run."""
+
+    sandbox_parallel: Annotated[
+        int, Field(default=2, ge=1, le=64, description="Programs that one sandbox runs at once; others wait.")
+    ]
+    sandbox_warm: Annotated[
+        int,
+        Field(default=2, ge=0, le=64, description="Idle processes that are ready for the next programs, per language."),
+    ]
+    sandbox_memory_mb: Annotated[
+        int, Field(default=512, ge=32, le=1024, description="Most memory that one program may ask for, in MB.")
+    ]
+    sandbox_fresh: Annotated[
+        str | None,
+        Field(
+            default=None,
+            pattern=r"^(fork|spawn)$",
+            description="How a program's process is made: `fork` from a prepared one (Linux), else `spawn`.",
+        ),
+    ]
+    sandbox_cache: Annotated[
+        Path | None,
+        Field(
+            default=None,
+            description="Private folder for interpreters compiled at first start; in the temporary folder when unset.",
         ),
     ]

@@ -17,7 +17,7 @@ from uuid import UUID
 from shared import statements
 from shared.database import Database
 from shared.doorbell import RUNS, Doorbell
-from shared.storage.names import key_of
+from shared.storage.port import EVENTS
 from shared.telemetry import Attribute, duration, logger
 from shared.workflow.schedule import Plan, Schedule, plan, unreadable
 
@@ -35,7 +35,7 @@ class Done:
     started: int = 0
     skipped: int = 0
     failed: int = 0
-    stored: int = 0  #: runs started by objects in Supabase Storage
+    stored: int = 0  #: events of objects in Supabase Storage, rung
 
 
 class Tick:
@@ -80,7 +80,8 @@ class Tick:
             if schedules:
                 self._fire(schedules, done)
             if stored:
-                self._start(stored, done)
+                self._bell.ring(EVENTS, [str(event) for event in stored])
+                done.stored += len(stored)
             if max(len(schedules), len(stored)) < self._limit or self._clock() >= until:
                 break
             found = self._look()
@@ -105,18 +106,6 @@ class Tick:
                 done.jobs += 1
         for (queue, delay), ids in bells.items():
             self._bell.ring(queue, ids, delay)
-
-    def _start(self, events: list[dict[str, Any]], done: Done) -> None:
-        """Start what waits for files that Supabase Storage keeps under these names."""
-        keys = [{"id": event["id"], "key": key_of(event["name"])} for event in events]
-        rows = self._database.call(self._statements["stored"], {"events": keys})
-        started = [str(row["execution_id"]) for row in rows if row["execution_id"] is not None]
-        if started:
-            self._bell.ring(RUNS, started)
-        done.stored += len(started)
-        for row in rows:
-            if row["failure"] is not None:
-                logger.error("stored object, event %s: %s", row["event_id"], row["failure"])
 
     def _ended(self) -> None:
         """The last word of every tick that went well: by its absence the alarm and the doctor know."""

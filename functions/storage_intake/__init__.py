@@ -1,1 +1,1 @@
-"""Stored files start workflows here."""
+"""Stored files start workflows and jobs here."""

@@ -1,94 +1,65 @@
-"""What S3 says about objects, out of the queue messages that bring it.
+"""What the queue's messages say: S3's notifications about objects, and our own bells.
 
-Source: Amazon S3 User Guide, "Event message structure" (versions 2.x).
+Source: Amazon S3 User Guide, "Event message structure" (versions 2.x) and "Supported event types".
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
-from uuid import UUID
 
+from functions.storage_intake.change import Change
 from shared.errors import Invalid
 from shared.storage import BUCKETS
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """An object that came to be or was replaced: our bucket's short name, and the key as it was written."""
+def read(body: str) -> list[Change] | int:
+    """What a message of S3's says happened; or, of a bell, the number of the row in ``millrace.storage_event``.
 
-    bucket: str
-    key: str
-    sequencer: str  #: the event's, else the object's entity tag: what tells two writes of one key apart
-    size: int
-    etag: str | None
-    version_id: str | None
-    event: str  #: such as ``ObjectCreated:Put``
-    time: str
-
-    @property
-    def owner(self) -> str | None:
-        """The tenant in whose folder it is: the key's first part, when that is an id."""
-        first, slash, _ = self.key.partition("/")
-        try:
-            return str(UUID(first)) if slash and len(first) == 36 else None
-        except ValueError:
-            return None
-
-    def trigger(self) -> dict[str, Any]:
-        """A run's trigger data."""
-        return {
-            "trigger_type": "storage",
-            "event": self.event,
-            "timestamp": self.time,
-            "payload": {
-                "bucket": self.bucket,
-                "key": self.key,
-                "size": self.size,
-                "etag": self.etag,
-                "version_id": self.version_id,
-            },
-        }
-
-
-def read(body: str) -> list[Created]:
-    """The objects that a message says were created; none for S3's test message and for other events.
-
-    Raises :class:`Invalid` for what S3 does not send.
+    Nothing happened by S3's test message, and by events that are neither creations nor removals. Raises
+    :class:`Invalid` for what neither S3 nor the tick sends.
     """
     try:
         message = json.loads(body)
+        if message.keys() == {"id"}:
+            return int(message["id"])
         if message.get("Event") == "s3:TestEvent" and "Records" not in message:
             return []
-        return [_created(record) for record in message["Records"] if _is_creation(record)]
+        return [change for record in message["Records"] if (change := _change(record)) is not None]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Invalid(f"The message is no notification of S3: {type(error).__name__} {error}") from error
 
 
-def _is_creation(record: dict[str, Any]) -> bool:
+def _change(record: dict[str, Any]) -> Change | None:
     if record["eventSource"] != "aws:s3":
         raise ValueError(f"from {record['eventSource']}")
-    return bool(record["eventName"].removeprefix("s3:").startswith("ObjectCreated:"))
-
-
-def _created(record: dict[str, Any]) -> Created:
+    event = record["eventName"].removeprefix("s3:")
     found = record["s3"]["object"]
+    kind, _, how = event.partition(":")
+    removed = kind in ("ObjectRemoved", "LifecycleExpiration")
+    if not removed and kind != "ObjectCreated":
+        return None
+    # Where versions are kept, an object goes when it gets a delete marker. One of its versions being deleted, by a user
+    # or because it was kept long enough, says nothing about the object.
+    if removed and how == "Delete" and found.get("versionId"):
+        return None
     # Keys are form-encoded once, also where they hold nothing special: a plus is a space, and %2B a plus.
     key = unquote_plus(found["key"], errors="strict")
     etag = found.get("eTag")
-    sequencer = found.get("sequencer") or found.get("versionId") or etag
+    sequencer = found.get("sequencer") or found.get("versionId") or (record["eventTime"] if removed else etag)
     if "\x00" in key or not key or not sequencer:
-        raise ValueError("an object without a key, or without anything that tells its writes apart")
-    return Created(
+        raise ValueError("an object without a key, or without anything that tells its events apart")
+    size = found.get("size")
+    return Change(
         bucket=_bucket(str(record["s3"]["bucket"]["name"])),
         key=key,
         sequencer=str(sequencer),
-        size=int(found.get("size") or 0),
-        etag=etag,
+        removed=removed,
+        size=None if removed else int(size or 0),
+        etag=None if removed else etag,
         version_id=found.get("versionId"),
-        event=record["eventName"].removeprefix("s3:"),
+        event=event,
         time=str(record["eventTime"]),
     )
 

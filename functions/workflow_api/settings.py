@@ -13,6 +13,7 @@ from shared.database import dump_json
 from shared.payloads import Payloads
 from shared.settings import (
     ApiSettings,
+    CapabilitySettings,
     DatabaseSettings,
     DoorbellSettings,
     ExpressionSettings,
@@ -22,6 +23,7 @@ from shared.settings import (
     NodeSettings,
     SecretSettings,
     StorageSettings,
+    StoredFileSettings,
 )
 from shared.storage import storage
 from shared.tenant import Tenant
@@ -38,13 +40,15 @@ class Settings(
     NodeSettings,
     ExpressionSettings,
     ApiSettings,
+    CapabilitySettings,
+    StoredFileSettings,
 ):
     """Everything that this function reads from its environment."""
 
 
 def deployed() -> frozenset[str]:
     """The capabilities whose nodes a workflow may use."""
-    return frozenset(name for name in Settings.load().capabilities.split(",") if name)
+    return Settings.load().deployed
 
 
 def base_url(request: Request) -> str:
@@ -55,6 +59,11 @@ def base_url(request: Request) -> str:
 def input_bytes() -> int:
     """How large a value may be that is copied into many rows."""
     return Settings.load().payload_inline_bytes
+
+
+def storage_triggers_most() -> int:
+    """How many storage triggers one owner may have for one bucket."""
+    return Settings.load().storage_triggers
 
 
 def keep_for(caller: Tenant) -> Callable[[Any], Any]:

@@ -1,9 +1,10 @@
-"""Storage triggers: a stored object starts a workflow."""
+"""Storage triggers: an object that is stored or removed starts a workflow."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from functions.workflow_api.filters import check_filter
 from functions.workflow_api.listing import below, only
 from shared import statements
 from shared.ids import uuid7
@@ -23,10 +24,14 @@ def list_storage_triggers(
     return page_of(StorageTriggerOutput, below(rows, "id", "workflow"), limit, "id")
 
 
-def create_storage_trigger(caller: Caller, workflow_id: UUID, new: StorageTriggerInput) -> StorageTriggerOutput:
-    """A new storage trigger. It hears only of objects under the caller's own folder."""
+def create_storage_trigger(
+    caller: Caller, workflow_id: UUID, new: StorageTriggerInput, most: int
+) -> StorageTriggerOutput:
+    """A new storage trigger, of ``most`` for one bucket. It hears only of objects under the caller's own folder."""
+    check_filter(new.filter_expression)
     [row] = caller.call(
-        SQL["create_storage_trigger"], {"id": uuid7(), "workflow": workflow_id, "new": new.model_dump(mode="json")}
+        SQL["create_storage_trigger"],
+        {"id": uuid7(), "workflow": workflow_id, "new": new.model_dump(mode="json"), "most": most},
     )
     return StorageTriggerOutput(**row)
 
@@ -38,6 +43,7 @@ def read_storage_trigger(caller: Caller, id_: UUID) -> StorageTriggerOutput:
 
 def update_storage_trigger(caller: Caller, id_: UUID, patch: StorageTriggerPatch) -> StorageTriggerOutput:
     """The storage trigger with its changes."""
+    check_filter(patch.filter_expression)
     [row] = caller.call(SQL["update_storage_trigger"], {"id": id_, "changes": patch.changes()})
     return StorageTriggerOutput(**row)
 

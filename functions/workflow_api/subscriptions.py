@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from functions.workflow_api.filters import check_filter
 from functions.workflow_api.listing import below, only
 from shared import statements
 from shared.errors import Invalid
@@ -137,20 +138,6 @@ def check_secret(scheme: str, secret: str | None) -> None:
         raise Invalid(
             "The secret does not fit the scheme.",
             errors=[{"path": "secret", "message": "must be `whsec_` and at least 16 bytes in base64"}],
-        ) from None
-
-
-def check_filter(expression: str | None) -> None:
-    """Raise :class:`Invalid` for a filter_expression that is no expression over ``trigger``."""
-    if expression is None:
-        return
-    from shared.expressions import ExpressionError, check
-
-    try:
-        check(expression, ("trigger",))
-    except ExpressionError as error:
-        raise Invalid(
-            "The filter is not an expression.", errors=[{"path": "filter_expression", "message": error.detail}]
         ) from None
 
 

@@ -1,5 +1,6 @@
 -- name: due
--- Whatever wants attention: runs and jobs that nobody attends, schedules whose time has come, files that were stored.
+-- Whatever wants attention: runs and jobs that nobody attends, schedules whose time has come, and, by their numbers,
+-- events of files in Supabase Storage.
 select 'run' as what, r.execution_id as id, null as kind, r.delay, null::jsonb as row
 from millrace.due_runs(%(limit)s, %(grace)s, %(horizon)s) r
 union all
@@ -9,7 +10,7 @@ union all
 select 'schedule', s.id, null, 0, to_jsonb(s)
 from millrace.due_schedules(%(limit)s) s
 union all
-select 'stored', null, null, 0, to_jsonb(e)
+select 'stored', null, null, 0, to_jsonb(e.id)
 from millrace.due_storage_events(%(limit)s) e;
 
 -- name: fire
@@ -24,11 +25,6 @@ select
     millrace.sweep_storage_events(),
     millrace.sweep_deliveries(%(delivery_days)s, %(limit)s) as deliveries,
     millrace.sweep_runs(%(run_days)s, %(limit)s) as runs;
-
--- name: stored
--- Start what waits for objects that Supabase Storage keeps.
-select event_id, execution_id, failure
-from millrace.start_for_storage_events(%(events)s);
 
 -- name: ticked
 -- Write down that a tick ended; how many seconds after the one before.

@@ -294,7 +294,7 @@ order by t.id;
 -- name: create_storage_trigger
 -- A new storage trigger.
 select *
-from millrace.create_storage_trigger(%(id)s, %(workflow)s, %(new)s);
+from millrace.create_storage_trigger(%(id)s, %(workflow)s, %(new)s, %(most)s);
 
 -- name: read_storage_trigger
 -- One storage trigger.

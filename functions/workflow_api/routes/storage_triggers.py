@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from functions.workflow_api import storage_triggers
 from functions.workflow_api.routes import PageCursor, PageLimit, Reader, Writer
+from functions.workflow_api.settings import storage_triggers_most
 from shared.models.api import Page
 from shared.models.storage import StorageTriggerInput, StorageTriggerOutput, StorageTriggerPatch
 from shared.web import StrictRoute, problems
@@ -24,13 +25,13 @@ def list_storage_triggers(
 
 
 @router.post(
-    "/{workflow_id}/storage-triggers", status_code=201, summary="Create a storage trigger", responses=problems(404)
+    "/{workflow_id}/storage-triggers", status_code=201, summary="Create a storage trigger", responses=problems(404, 409)
 )
 def create_storage_trigger(
     caller: Writer, workflow_id: UUID, new: StorageTriggerInput, response: Response
 ) -> StorageTriggerOutput:
-    """Each object stored under `<your user id>/<prefix>…<suffix>` starts a run."""
-    made = storage_triggers.create_storage_trigger(caller, workflow_id, new)
+    """Each object stored under `<your user id>/<prefix>…<suffix>` (or removed, as `events` says) starts a run."""
+    made = storage_triggers.create_storage_trigger(caller, workflow_id, new, storage_triggers_most())
     response.headers["location"] = f"/api/v1/workflows/storage-triggers/{made.id}"
     return made
 

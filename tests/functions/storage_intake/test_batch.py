@@ -4,66 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from functions.storage_intake import batch, notification, worker
 from shared.database import Database
-from shared.doorbell import RecordingDoorbell
 from shared.errors import BadRequest, Invalid, Unavailable
 from tests.cluster import TestDatabase, User
+from tests.functions.storage_intake.shelf import BUCKET, Shelf, changes
 from tests.intake import Context, event, make_workflow
-
-BUCKET = "user-uploads"  #: in AWS's events: millrace-prod-user-uploads
-
-
-@dataclass
-class Shelf:
-    """A tenant with a workflow that waits for files."""
-
-    db: TestDatabase
-    user: User
-    workflow: uuid.UUID
-    bell: RecordingDoorbell = field(default_factory=RecordingDoorbell)
-
-    def trigger(self, **columns: Any) -> uuid.UUID:
-        row = {
-            "id": uuid.uuid4(),
-            "owner_id": self.user.id,
-            "workflow_id": self.workflow,
-            "bucket": BUCKET,
-        } | columns
-        names = ", ".join(row)
-        marks = ", ".join(f"%({name})s" for name in row)
-        self.db.owner.execute(f"insert into storagetrigger ({names}) values ({marks})", row)
-        return row["id"]
-
-    def message(self, *keys: str, sequencer: str = "01", **changes: Any) -> str:
-        """A message of S3's about these keys, as they are in the event: form-encoded."""
-        made = json.loads(event("sqs_s3_object_created")["Records"][0]["body"])
-        [record] = made["Records"]
-        made["Records"] = []
-        for key in keys:
-            one = json.loads(json.dumps(record)) | changes
-            one["s3"]["object"] |= {"key": key, "sequencer": sequencer}
-            made["Records"].append(one)
-        return json.dumps(made)
-
-    def start(self, *bodies: Any) -> list[str]:
-        return batch.start(self.db.engine, self.bell, {f"m{number}": body for number, body in enumerate(bodies, 1)})
-
-    def runs(self) -> list[dict[str, Any]]:
-        return self.db.owner.execute("select * from workflowexecution order by id").fetchall()
-
-    def found(self) -> list[str]:
-        return [run["trigger_data"]["payload"]["key"] for run in self.runs()]
-
-
-@pytest.fixture
-def shelf(db: TestDatabase, user: User) -> Shelf:
-    return Shelf(db, user, make_workflow(db, user))
 
 
 def test_aws_s_own_message_starts_the_workflow(
@@ -174,11 +124,9 @@ def test_two_batches_with_the_same_event_start_one_run(shelf: Shelf) -> None:
     from shared import statements
 
     shelf.trigger()
-    objects = [
-        {"message": "m", "owner": str(shelf.user.id), "bucket": BUCKET, "key": f"{shelf.user.id}/a", "sequencer": "1"}
-    ]
+    [change] = changes(shelf.message(shelf.mine("a")))
     statement = statements.load("storage_intake")["start"]
-    parameters = {"objects": json.dumps([objects[0] | {"trigger": {}}])}
+    parameters = {"objects": json.dumps([change.told(0)]), "jobs": "{}"}
     one, two = shelf.db.connect("millrace_engine"), shelf.db.connect("millrace_engine")
     with one.transaction():
         assert len(one.execute(statement, parameters).fetchall()) == 1
@@ -241,9 +189,15 @@ def test_an_object_that_cannot_be_handled_fails_alone_and_succeeds_later(shelf: 
     assert sorted(key[-1] for key in shelf.found()) == ["a", "b", "c"]
 
 
-def test_what_is_not_a_creation_is_passed_over(shelf: Shelf) -> None:
-    shelf.trigger()
-    assert shelf.start(shelf.message(f"{shelf.user.id}/a", eventName="ObjectRemoved:Delete")) == []
+def test_what_neither_comes_nor_goes_is_passed_over(shelf: Shelf) -> None:
+    shelf.trigger(events="both")
+    for name in (
+        "ObjectRestore:Completed",
+        "ObjectTagging:Put",
+        "ReducedRedundancyLostObject",
+        "Replication:OperationX",
+    ):
+        assert shelf.start(shelf.message(f"{shelf.user.id}/a", eventName=name)) == []
     assert shelf.start(shelf.message(f"{shelf.user.id}/a", eventName="s3:ObjectCreated:Copy")) == []
     assert [run["trigger_data"]["event"] for run in shelf.runs()] == ["ObjectCreated:Copy"]
 
@@ -269,13 +223,13 @@ def test_a_foreign_event_is_refused_with_a_clear_word(shelf: Shelf, monkeypatch:
 def test_a_database_that_is_down_fails_the_batch(shelf: Shelf, tmp_path: Any) -> None:
     down = Database(f"postgresql://millrace_engine@/x?host={tmp_path}", connect_timeout=1, deadline=1)
     with pytest.raises(Unavailable):
-        batch.start(down, shelf.bell, {"m1": shelf.message(f"{shelf.user.id}/a")})
+        batch.start(down, shelf.bell, {"m1": shelf.message(f"{shelf.user.id}/a")}, {})
 
 
 def test_the_entity_tag_stands_in_for_a_missing_sequencer() -> None:
     made = json.loads(event("sqs_s3_object_created")["Records"][0]["body"])
     del made["Records"][0]["s3"]["object"]["sequencer"]
-    [created] = notification.read(json.dumps(made))
+    [created] = changes(json.dumps(made))
     assert created.sequencer == created.etag
     del made["Records"][0]["s3"]["object"]["eTag"]
     with pytest.raises(Invalid):

@@ -69,11 +69,15 @@ def test_a_bucket_is_reached_over_tls_only(dev: Template, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DECLARED)
-def test_a_new_object_is_told_to_the_one_queue(dev: Template, name: str) -> None:
+def test_objects_that_come_and_go_are_told_to_the_one_queue(dev: Template, name: str) -> None:
     bucket = ours(dev)[name]
-    [told] = bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
-    assert told["Event"] == "s3:ObjectCreated:*"
-    assert spelled(told["Queue"]) == "<StorageEventsQueue.Arn>"
+    told = bucket["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+    assert [one["Event"] for one in told] == [
+        "s3:ObjectCreated:*",
+        "s3:ObjectRemoved:*",
+        "s3:LifecycleExpiration:DeleteMarkerCreated",
+    ]
+    assert {spelled(one["Queue"]) for one in told} == {"<StorageEventsQueue.Arn>"}
     assert "StorageEventsQueuePolicy" in bucket["DependsOn"], "S3 asks whether it may when the bucket is made"
 
 

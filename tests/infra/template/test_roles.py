@@ -29,7 +29,7 @@ MAY = {
         ("s3:ListBucket", PAYLOADS),
     },
     "workflow-run": RING | KEEP | hear("WorkflowRunQueue"),
-    "schedule-tick": RING,
+    "schedule-tick": RING | {("sqs:SendMessage", "<StorageEventsQueue.Arn>")},
     "storage-intake": RING | hear("StorageEventsQueue"),
 }
 
