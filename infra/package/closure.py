@@ -3,6 +3,9 @@
 Every import statement counts, also one inside a function that runs only sometimes, but for those under
 ``if TYPE_CHECKING:``. Nothing is imported to find out, so a face can be read for a machine that is not here. Code that
 chooses at run time what it imports, or which statements it loads, cannot be read so and is refused.
+
+What lies beside a capability's code and is no code comes along, but for what npm installed: of that a face gets the
+files that ``data.yml`` in the capability's folder declares for it, for that may be large and of other faces.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from infra.local.variables import ServerlessError, load_yaml
 
 #: Our own top-level packages that a function may contain.
 OURS = ("functions", "shared", "sql")
@@ -23,6 +28,9 @@ DATA = {"zoneinfo": "tzdata"}
 
 #: CPython 3.11 counts the depth of what it parses for all threads together, and fails when two parse at once.
 _PARSER = threading.Lock()
+#: Where a capability says what of its installed files goes into packages.
+DECLARATION = "data.yml"
+_FOR_INSTALLING = (DECLARATION, "package.json", "package-lock.json")
 _IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 
 
@@ -36,6 +44,7 @@ class Closure:
 
     files: tuple[str, ...]  #: of ours, relative to the root, sorted
     imports: dict[str, str] = field(default_factory=dict)  #: other people's modules, dotted, and one file that names it
+    data: tuple[str, ...] = ()  #: what ``data.yml`` declares for it, relative to the root, sorted
 
     @property
     def packages(self) -> frozenset[str]:
@@ -76,9 +85,10 @@ def closure(root: Path, handler: str, unused: Collection[str] = ()) -> Closure:
             if not (root / statements).is_file():
                 raise ClosureError(f"{path} loads {statements}, which is not there")
             files.update((statements, "sql/__init__.py"))
-    capability = Path(first.replace(".", "/")).parent
-    files.update(_data(root, capability))
-    return Closure(tuple(sorted(files)), dict(sorted(imports.items())))
+    module = Path(first.replace(".", "/"))
+    files.update(_beside(root, module.parent))
+    data = tuple(sorted(_declared(root, module.parent, module.name)))
+    return Closure(tuple(sorted(files)), dict(sorted(imports.items())), data)
 
 
 def reached(folder: Path, package: str, imports: Iterable[str], but: Collection[str] = ()) -> frozenset[str]:
@@ -121,11 +131,31 @@ def _file(root: Path, module: str) -> str | None:
     return next((file for file in (f"{path}/__init__.py", f"{path}.py") if (root / file).is_file()), None)
 
 
-def _data(root: Path, capability: Path) -> Iterator[str]:
+def _beside(root: Path, capability: Path) -> Iterator[str]:
     """What lies beside a capability's code and is not code: it is there to be read at run time."""
     for path in (root / capability).rglob("*"):
-        if path.is_file() and path.suffix not in (".py", ".pyc", ".md"):
-            yield path.relative_to(root).as_posix()
+        name = path.relative_to(root)
+        if path.suffix in (".py", ".pyc", ".md") or path.name in _FOR_INSTALLING or "node_modules" in name.parts:
+            continue
+        if path.is_file():
+            yield name.as_posix()
+
+
+def _declared(root: Path, capability: Path, face: str) -> Iterator[str]:
+    """What ``data.yml`` says that this face reads of what was installed."""
+    path = root / capability / DECLARATION
+    if not path.is_file():
+        return
+    try:
+        given: Any = load_yaml(path)
+        install, patterns = str(given["install"]), [str(one) for one in given["files"].get(face, [])]
+    except (ServerlessError, KeyError, TypeError, AttributeError) as error:
+        raise ClosureError(f"{capability / DECLARATION}: `install` and `files`, by face, are wanted: {error}") from None
+    for pattern in patterns:
+        found = [one for one in (root / capability).glob(pattern) if one.is_file()]
+        if not found:
+            raise ClosureError(f"{capability / DECLARATION} declares {pattern}, which is not there; run `{install}`")
+        yield from (one.relative_to(root).as_posix() for one in found)
 
 
 @functools.lru_cache(maxsize=4096)

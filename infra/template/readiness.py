@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from infra.template.compiler import Template
 
+#: What ``serverless.yml`` names until an image is built: osls asks a registry for any tag, and for no digest.
+NO_IMAGE = "@sha256:" + "0" * 64
+
 _DYNAMIC = re.compile(r"^\{\{resolve:(secretsmanager|ssm):[^}]+\}\}$")
 
 
@@ -16,7 +19,9 @@ def lacking(template: Template) -> Iterator[str]:
         yield f"{path} is not built: `make package`."
     for logical, function in template.resources("AWS::Lambda::Function").items():
         given = function["Properties"].get("Environment", {}).get("Variables", {})
-        if not given.get("MILLRACE_DATABASE_URL"):
+        if str(function["Properties"]["Code"].get("ImageUri", "")).endswith(NO_IMAGE):
+            yield f"{logical} is an image that is not named: docs/packages.md says how to build it."
+        if "MILLRACE_DATABASE_URL" in given and not given["MILLRACE_DATABASE_URL"]:
             yield f"{logical} is not told where the database is: unset the empty MILLRACE_…_DATABASE_URL."
         if "MILLRACE_JWT_SECRET" in given and not (given["MILLRACE_JWT_SECRET"] or given.get("MILLRACE_JWT_JWKS_URL")):
             yield f"{logical} cannot check tokens: set MILLRACE_JWT_JWKS_URL."

@@ -170,6 +170,12 @@ def test_the_smallest_service(tmp_path: Path) -> None:
     assert service.functions["f"].timeout == 6
 
 
+def test_an_images_command_is_its_handler(tmp_path: Path) -> None:
+    image = {"uri": "registry/name@sha256:00", "command": ["functions/ocr/worker.handler"]}
+    text = yaml.safe_dump({**MINIMAL, "functions": {"f": {"image": image}}})
+    assert reading_text(tmp_path, text).functions["f"].handler == "functions/ocr/worker.handler"
+
+
 def test_intrinsic_functions_that_we_know(tmp_path: Path) -> None:
     service = reading_text(
         tmp_path,
@@ -222,6 +228,8 @@ def test_text_is_joined_of_what_only_a_deployment_knows(tmp_path: Path) -> None:
         ({"timeout": True}, "functions.f.timeout: True"),
         ({"memorySize": 64}, "from 128"),
         ({"handler": None}, "functions.f.handler: None is not text"),
+        ({"image": {"command": ["a/b.handler"]}}, "functions.f.image.command: one handler is wanted"),
+        ({"image": "registry/name"}, "functions.f.image is not a mapping"),
         ({"environment": {"A": {"Fn::Sub": "x"}}}, "Fn::Sub is not understood"),
         ({"environment": {"A": {"Ref": "Bucket"}}}, "is not a queue of this service"),
         ({"environment": {"A": {"Fn::Join": ["", [{"Ref": "Bucket"}]]}}}, "only text, AWS::Region"),

@@ -31,9 +31,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     folder = tmp_path_factory.mktemp("packages")
     runtime = tmp_path_factory.mktemp("runtime") / "packages"
     lock = read_lock(ROOT)
-    install(
-        runtime, TARGETS[HERE], [f"{name}=={pin}" for name in sorted(RUNTIME) for pin in lock.pins[name]], lock.path
-    )
+    install(runtime, TARGETS[HERE], [f"{name}=={pin}" for name in sorted(RUNTIME) for pin in lock.pins[name]], lock)
     found = faces(ROOT)
     packages = build(ROOT, TARGETS[HERE], found, folder=folder / HERE)
     return Packed(

@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from infra import cli
 from infra.cli.exits import Exit, Failure
 from infra.package import build as building
-from infra.package import bytecode
+from infra.package import bytecode, staging
 from infra.package.build import MAX_UNZIPPED, MAX_ZIPPED, Package, PackageError, build, faces
 from infra.package.targets import HERE, LAMBDA_PYTHON, TARGETS, interpreter
 from tests.infra.package.conftest import ROOT
 
-FACE = "storage-intake"  # the smallest
+FACE = "schedule-tick"  # the smallest
 
 
 def pack(folder: Path, target: str = "arm64", root: Path = ROOT) -> Package:
@@ -76,7 +76,7 @@ def test_it_holds_what_the_face_reaches_and_nothing_else(arm: Package) -> None:
     [face] = faces(ROOT, [FACE])
     ours = {name for name in names if name.startswith(("functions/", "shared/", "sql/")) and not name.endswith(".pyc")}
     assert ours == set(face.closure.files)
-    assert [name for name in names if name.startswith("sql/queries/")] == ["sql/queries/storage_intake.sql"]
+    assert [name for name in names if name.startswith("sql/queries/")] == ["sql/queries/schedule_tick.sql"]
     assert not [name for name in names if re.search(r"(^|/)tests/|\.pyi$|/RECORD$|^bin/|^infra/|^sql/migrations", name)]
     assert not {name.split(" ")[0] for name in arm.distributions} & {"boto3", "fastapi", "cel_expr_python"}
 
@@ -90,7 +90,7 @@ def test_it_is_compiled_where_an_interpreter_of_that_version_is(arm: Package) ->
 def test_without_an_interpreter_of_that_version_it_goes_uncompiled_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "interpreter", lambda version: None)
+    monkeypatch.setattr(staging, "interpreter", lambda version: None)
     ran = CliRunner().invoke(cli.app, ["package", FACE, "--target", HERE, "--output", str(tmp_path)])
     assert ran.exit_code == 0
     assert "Not byte-compiled: host." in ran.output
@@ -150,7 +150,7 @@ def test_a_package_over_a_limit_fails_the_command_and_leaves_what_was_built(
     ran = CliRunner().invoke(cli.app, ["package", FACE, "--target", HERE, "--output", str(tmp_path)])
     assert isinstance(ran.exception, Failure)
     assert ran.exception.exit_code is Exit.FAILED
-    assert "too large for Lambda on host: storage-intake" in ran.exception.message
+    assert "too large for Lambda on host: schedule-tick" in ran.exception.message
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [before.name]
     assert before.read_bytes() == b"built before"
 
@@ -164,7 +164,7 @@ def test_the_command_measures_what_it_built(tmp_path: Path) -> None:
     said = json.loads(ran.stdout)
     [made] = said["packages"]
     assert (made["function"], made["target"], made["path"]) == (FACE, HERE, str(tmp_path / HERE / f"{FACE}.zip"))
-    assert (tmp_path / HERE / FACE / "functions" / "storage_intake" / "worker.py").is_file()
+    assert (tmp_path / HERE / FACE / "functions" / "schedule_tick" / "worker.py").is_file()
     [start] = said["cold_starts"]
     assert start["seconds"] > 0
 

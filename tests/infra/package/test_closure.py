@@ -146,6 +146,50 @@ def test_a_collections_modules_are_followed_but_for_the_ways_that_are_closed(tmp
     assert found == {"big/__init__.py", "big/log.py", "big/shared/__init__.py", "big/shared/used.py"}
 
 
+# --- what lies beside the code
+
+
+def beside(root: Path, **files: str) -> Path:
+    """Files in the folder of the capability ``toy``; its faces are ``api`` and ``worker``."""
+    write(root, functions__toy__api="", functions__toy__worker="")
+    for name in (*files, "package.json", "package-lock.json", "notes.md", "data.yml"):
+        path = root / "functions" / "toy" / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files.get(name, "{install: make install-toy, files: {worker: ['node_modules/*/m*.bin']}}"))
+    return root
+
+
+def test_files_beside_the_code_come_along_but_for_what_npm_installed(tmp_path: Path) -> None:
+    root = beside(tmp_path, prompts__first="read me", node_modules__big__model="large")
+    with pytest.raises(
+        ClosureError, match=r"declares node_modules/\*/m\*\.bin, which is not there; run `make install-toy`"
+    ):
+        closure(root, "functions/toy/worker.handler")
+    found = closure(root, "functions/toy/api.handler")
+    assert [file for file in found.files if not file.endswith(".py")] == ["functions/toy/prompts/first"]
+    assert found.data == ()
+
+
+def test_of_what_npm_installed_a_face_gets_what_is_declared_for_it(tmp_path: Path) -> None:
+    root = beside(tmp_path)
+    for name in ("model.bin", "other.bin"):
+        path = root / "functions" / "toy" / "node_modules" / "big" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("large")
+    found = closure(root, "functions/toy/worker.handler")
+    assert found.data == ("functions/toy/node_modules/big/model.bin",)
+    assert not set(found.data) & set(found.files)
+    assert closure(root, "functions/toy/api.handler").data == ()
+
+
+@pytest.mark.parametrize("text", ["[", "a list", "{files: {}}", "{install: x, files: [worker]}"])
+def test_a_declaration_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
+    root = beside(tmp_path)
+    (root / "functions" / "toy" / "data.yml").write_text(text)
+    with pytest.raises(ClosureError, match=r"functions/toy/data\.yml"):
+        closure(root, "functions/toy/worker.handler")
+
+
 # --- the faces that there are
 
 
@@ -157,7 +201,7 @@ def test_the_webhook_intake_does_without_a_web_framework(ours: dict[str, Face]) 
 
 def test_only_faces_that_evaluate_expressions_have_cel(ours: dict[str, Face]) -> None:
     with_cel = {name for name, face in ours.items() if "cel_expr_python" in face.closure.packages}
-    assert with_cel == {"webhook-intake", "workflow-api", "workflow-run"}
+    assert with_cel == {"webhook-intake", "workflow-api", "workflow-run", "storage-intake"}
 
 
 def test_every_face_has_its_own_statements_and_no_migration(ours: dict[str, Face]) -> None:

@@ -24,13 +24,23 @@ tzdata==2026.6 ; python_full_version >= '3.12' \\
     --hash=sha256:00
 """
 
+OCR = """
+numpy==2.5.1 \\
+    --hash=sha256:00
+tzdata==2026.6 \\
+    --hash=sha256:00
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "dev.txt").write_text(LOCK)
+    (tmp_path / "requirements" / "ocr.txt").write_text(OCR)
+    (tmp_path / "requirements" / "code-sandbox.txt").write_text("")
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nname = "x"\ndependencies = ["psycopg[binary]>=3"]\n[project.optional-dependencies]\nhttp = []\n'
+        "[tool.uv]\noverride-dependencies = [\"opencv-python; python_version < '0'\"]\n"
     )
     return tmp_path
 
@@ -46,12 +56,20 @@ def test_where_machines_differ_every_version_goes_with_its_marker(project: Path)
     ]
 
 
+def test_what_one_capability_needs_is_in_its_own_file(project: Path) -> None:
+    assert read_lock(project).requirements(["numpy"]) == ["numpy==2.5.1"]
+
+
+def test_what_uv_is_to_leave_out_it_leaves_out_of_packages_too(project: Path) -> None:
+    assert read_lock(project).overrides == ("opencv-python; python_version < '0'",)
+
+
 def test_what_lambda_brings_is_not_packed(project: Path) -> None:
     assert read_lock(project).requirements(["boto3", "botocore"]) == []
 
 
 def test_an_import_that_the_lock_does_not_cover_is_refused(project: Path) -> None:
-    with pytest.raises(LockError, match=r"httpx is imported but not in dev\.txt"):
+    with pytest.raises(LockError, match=r"httpx is imported but not in requirements/"):
         read_lock(project).requirements(["httpx"])
 
 

@@ -17,7 +17,10 @@ from infra.local.stack import ROOT
 from infra.template.compiler import Template, compile_template, osls
 
 #: What `make deploy` is told by whoever deploys.
-ENVIRONMENT = {"MILLRACE_JWT_JWKS_URL": "https://project.supabase.co/auth/v1/.well-known/jwks.json"}
+ENVIRONMENT = {
+    "MILLRACE_JWT_JWKS_URL": "https://project.supabase.co/auth/v1/.well-known/jwks.json",
+    "MILLRACE_OCR_IMAGE": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/millrace-ocr-worker@sha256:{'a' * 64}",
+}
 
 Compile = Callable[..., Template]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from infra.local.stack import ROOT
+from infra.local.variables import load_yaml
 from infra.template import readiness
 from infra.template.compiler import Template
 from tests.infra.template.conftest import Compile
@@ -43,6 +46,19 @@ def test_ports_are_named_by_what_only_the_deployment_knows(dev: Template) -> Non
         known = {"AWS::Region": "eu-central-1", "AWS::URLSuffix": "amazonaws.com", "AWS::AccountId": "123456789012"}
         said = "".join(part if isinstance(part, str) else known[part["Ref"]] for part in parts)
         assert said == "sqs:https://sqs.eu-central-1.amazonaws.com/123456789012/millrace-dev"
+
+
+def test_an_image_that_nobody_named_is_not_deployed() -> None:
+    none = load_yaml(ROOT / "serverless.yml")["custom"]["no_image"]
+    named = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/ours@sha256:" + "a" * 64
+    said = {uri: list(readiness.lacking(Template("dev", of_image(uri), ()))) for uri in (none, named)}
+    assert said == {none: ["Reader is an image that is not named: docs/packages.md says how to build it."], named: []}
+
+
+def of_image(uri: str) -> dict[str, Any]:
+    """A template with one function, an image."""
+    function = {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"ImageUri": uri}, "PackageType": "Image"}}
+    return {"Resources": {"Reader": function}}
 
 
 def test_what_a_deployment_would_lack_is_named_before_it_is_made(compile: Compile, dev: Template) -> None:  # noqa: A002
