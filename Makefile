@@ -30,8 +30,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-install-bench: install ## Add the peers that the benchmarks in bench/ measure beside ours
+install-bench: install install-ocr ## Add the peers that the benchmarks in bench/ measure beside ours
 	$(PIP) --require-hashes -r requirements/bench.txt
+	@if command -v npm >/dev/null; then npm ci --ignore-scripts --prefix bench/ocr; \
+	  else echo "npm is not here, and brings the fonts of bench.ocr: that benchmark will not run; the others do."; fi
 
 install-ocr: $(VENV)/.installed-ocr ## Add what reads documents (0.4 GB)
 
@@ -40,10 +42,18 @@ $(VENV)/.installed-ocr: $(VENV)/.installed requirements/ocr.txt
 	$(PIP) --no-deps --require-hashes -r requirements/ocr.txt
 	@touch $@
 
-install-code: $(VENV)/.installed-code ## Add what runs untrusted code
+SANDBOX := functions/code_sandbox
+
+install-code: $(VENV)/.installed-code $(if $(shell command -v npm),$(SANDBOX)/node_modules/.package-lock.json) ## Add what runs untrusted code (90 MB)
+	@if [ -d $(SANDBOX)/node_modules ]; then $(BIN)/python -m functions.code_sandbox.runtimes; \
+	  else echo "npm is not here, and brings the interpreters: code will not run; all else does."; fi
 
 $(VENV)/.installed-code: $(VENV)/.installed requirements/code-sandbox.txt
 	$(PIP) --require-hashes -r requirements/code-sandbox.txt
+	@touch $@
+
+$(SANDBOX)/node_modules/.package-lock.json: $(SANDBOX)/package.json $(SANDBOX)/package-lock.json
+	npm ci --ignore-scripts --prefix $(SANDBOX)
 	@touch $@
 
 install-deploy: node_modules/.package-lock.json ## Install what compiles and deploys serverless.yml (needs Node)

@@ -1,0 +1,218 @@
+"""WebAssembly in a process per run, with processes that are ready before the run comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from functions.code_sandbox import frames, runtimes
+from functions.code_sandbox.child import Child, NotReady, Nursery, spawn
+from functions.code_sandbox.outcome import Heard, outcome
+from shared.errors import Unavailable
+from shared.models.code import CodeOutcome, CodeRequest, Language
+from shared.telemetry import logger
+
+_GONE_SECONDS = 0.3  #: for what a killed process had said already
+_SLACK = 1024 * 1024  #: of what a process may say beside what its run may
+
+
+class Pool:
+    """The backend: ``parallel`` runs at once, ``warm`` idle processes of each language that was used."""
+
+    languages = tuple(Language)
+
+    def __init__(
+        self, *, parallel: int = 2, warm: int = 2, fresh: str | None = None, cache: Path | None = None
+    ) -> None:
+        """``fresh``: ``fork`` from a prepared interpreter, or ``spawn`` anew; ``cache``: a folder for compiled code."""
+        self._places = threading.BoundedSemaphore(parallel)
+        self._fresh = fresh or ("fork" if sys.platform == "linux" and hasattr(os, "pidfd_open") else "spawn")
+        self._kinds = {language: _Kind(language, warm, self._fresh, cache) for language in Language}
+
+    def run(self, request: CodeRequest) -> CodeOutcome:
+        """Run a program; waits for a free place first, which its time does not count."""
+        with self._places:
+            kind = self._kinds[request.language]
+            child = kind.take()
+            try:
+                heard = _converse(child, request)
+            finally:
+                child.close()
+                kind.refill()
+            return outcome(request, heard)
+
+    def prepare(self) -> None:
+        """Start what the first run would have to wait for."""
+        for kind in self._kinds.values():
+            kind.refill()
+
+    def close(self) -> None:
+        for kind in self._kinds.values():
+            kind.close()
+
+
+class _Kind:
+    """The processes of one language."""
+
+    def __init__(self, language: Language, warm: int, fresh: str, cache: Path | None) -> None:
+        self._language, self._warm, self._fresh, self._cache = language, warm, fresh, cache
+        self._lock = threading.Lock()
+        self._idle: deque[Child] = deque()
+        self._nursery: Nursery | None = None
+        self._module = runtimes.compiled(language)
+
+    def take(self) -> Child:
+        """A process that is ready for a run. Raises ``Unavailable``."""
+        for _ in range(self._warm + 2):
+            try:
+                with self._lock:
+                    child = self._idle.popleft() if self._idle else self._make()
+                child.greet()
+                return child
+            except NotReady as error:
+                self._renew(str(error))
+        raise Unavailable("The sandbox does not start.", remedy="Its log says why.", retry_after=5)
+
+    def refill(self) -> None:
+        """Have as many idle ones as there should be; they get ready while others run."""
+        try:
+            with self._lock:
+                while len(self._idle) < self._warm:
+                    self._idle.append(self._make())
+        except NotReady as error:
+            self._renew(str(error))
+
+    def close(self) -> None:
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+            if self._nursery is not None:
+                self._nursery.close()
+                self._nursery = None
+
+    def _make(self) -> Child:
+        if self._module is None:
+            logger.info("compiling an interpreter for this machine", extra={"language": self._language})
+            self._module = runtimes.compile_to_cache(self._language, self._cache)
+        if self._fresh == "spawn":
+            return spawn(self._language, self._module)
+        if self._nursery is None:
+            self._nursery = Nursery(self._language, self._module)
+        return self._nursery.fresh()
+
+    def _renew(self, why: str) -> None:
+        """Start over after one that did not get ready: with code compiled here, if what was delivered does not fit."""
+        with self._lock:
+            nursery, self._nursery = self._nursery, None
+        said = nursery.last_words() if nursery is not None else why
+        logger.warning("an interpreter did not start", extra={"language": self._language, "said": said})
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+            if self._module == runtimes.compiled(self._language):
+                self._module = None
+
+
+def _request(request: CodeRequest) -> bytes:
+    """The request as its process reads it."""
+    limits = request.limits
+    return frames.pack(
+        frames.REQUEST,
+        json.dumps(
+            {
+                "code": request.code,
+                "input": request.input_data,
+                "variables": request.variables,
+                "files": request.model_dump(mode="json", include={"files"})["files"],
+                "clock": request.clock,
+                "seed": request.seed,
+                "limits": limits.model_dump() | {"memory_bytes": limits.memory_mb * 1024 * 1024},
+            }
+        ).encode(),
+    )
+
+
+def _converse(child: Child, request: CodeRequest) -> Heard:
+    """Give the process its run and listen until it is done, gone or late."""
+    asked = _request(request)
+    heard = Heard()
+    start = time.monotonic()
+    deadline = start + request.limits.wall_seconds
+    listener = _Listener(heard, request)
+    try:
+        child.connection.settimeout(request.limits.wall_seconds)
+        child.connection.sendall(asked)
+        while heard.done is None and not heard.flooded:
+            child.connection.settimeout(max(0.001, deadline - time.monotonic()))
+            part = child.connection.recv(1 << 16)
+            if not part:
+                break
+            listener.take(part)
+            if heard.done is None and time.monotonic() > deadline:
+                raise TimeoutError
+    except TimeoutError:
+        heard.late = True
+    except OSError:  # it has gone; what it said is read below
+        pass
+    heard.wall_seconds = time.monotonic() - start
+    if heard.done is None:
+        child.kill()
+        _drain(child, listener)
+        heard.ended = child.ended(_GONE_SECONDS)
+    return heard
+
+
+def _drain(child: Child, listener: _Listener) -> None:
+    """Read what a killed process had said before."""
+    child.connection.settimeout(_GONE_SECONDS)
+    try:
+        while part := child.connection.recv(1 << 16):
+            listener.take(part)
+    except OSError:
+        return
+
+
+class _Listener:
+    """Takes frames apart, and counts: what a process says is bounded here as well."""
+
+    def __init__(self, heard: Heard, request: CodeRequest) -> None:
+        limits = request.limits
+        self._heard = heard
+        self._left = limits.output_bytes + limits.result_bytes + limits.file_bytes + 300 * limits.files + _SLACK
+        self._output_left = limits.output_bytes
+        self._pending = bytearray()
+
+    def take(self, part: bytes) -> None:
+        self._left -= len(part)
+        if self._left < 0:
+            self._heard.flooded = True
+            return
+        self._pending += part
+        while len(self._pending) >= frames.HEADER.size:
+            kind, size = frames.HEADER.unpack_from(self._pending)
+            end = frames.HEADER.size + size
+            if len(self._pending) < end:
+                return
+            self._hear(kind, bytes(self._pending[frames.HEADER.size : end]))
+            del self._pending[:end]
+
+    def _hear(self, kind: bytes, payload: bytes) -> None:
+        heard = self._heard
+        if kind in (frames.STDOUT, frames.STDERR):
+            kept = payload[: self._output_left]
+            self._output_left -= len(kept)
+            (heard.stdout if kind == frames.STDOUT else heard.stderr).extend(kept)
+        elif kind == frames.REPORT:
+            heard.report = payload
+        elif kind == frames.ARTIFACT:
+            (size,) = frames.NAME.unpack_from(payload)
+            start = frames.NAME.size
+            name = payload[start : start + size].decode("utf-8", "replace")
+            heard.artifacts.append((name, payload[start + size :]))
+        elif kind == frames.DONE:
+            heard.done = json.loads(payload)
