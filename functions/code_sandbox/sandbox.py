@@ -9,7 +9,6 @@ import json
 from functions.code_sandbox.backend import Backend
 from functions.code_sandbox.outcome import refused
 from functions.code_sandbox.pool import Pool
-from shared.errors import Invalid
 from shared.models.code import CodeOutcome, CodeRequest, Limit
 from shared.settings import SandboxSettings
 
@@ -31,15 +30,11 @@ def backend() -> Backend:
 def run(request: CodeRequest) -> CodeOutcome:
     """Run a program apart from everything; it ends within its ``wall_seconds`` and half a second.
 
-    Raises ``Invalid`` for limits above what is allowed here, ``Unavailable`` where the sandbox cannot start.
+    Raises ``Unavailable`` where the sandbox cannot start.
     """
     most = SandboxSettings.load().sandbox_memory_mb
     if request.limits.memory_mb > most:
-        raise Invalid(
-            f"A run may use {most} MB here.",
-            remedy="Ask for less memory, or raise MILLRACE_SANDBOX_MEMORY_MB.",
-            errors=[{"path": "limits.memory_mb", "message": f"is over {most}"}],
-        )
+        return refused(request, Limit.MEMORY, f"a run may use {most} MB here (MILLRACE_SANDBOX_MEMORY_MB)")
     try:
         code_bytes = len(request.code.encode())
     except UnicodeEncodeError:
