@@ -38,8 +38,10 @@ install-bench: install install-ocr ## Add the peers that the benchmarks in bench
 install-ocr: $(VENV)/.installed-ocr ## Add what reads documents (0.4 GB)
 
 # Locked whole, so without looking at what rapidocr asks for beside it.
-$(VENV)/.installed-ocr: $(VENV)/.installed requirements/ocr.txt
+$(VENV)/.installed-ocr: $(VENV)/.installed requirements/ocr.txt functions/ocr/package-lock.json
 	$(PIP) --no-deps --require-hashes -r requirements/ocr.txt
+	@if command -v npm >/dev/null; then npm ci --ignore-scripts --prefix functions/ocr; \
+	else echo "npm is not here: documents are read without the second engine, Tesseract, whose model comes from it."; fi
 	@touch $@
 
 SANDBOX := functions/code_sandbox

@@ -7,8 +7,8 @@ Boxes are ``(x0, y0, x1, y1)`` with the origin at the top left of the page *as i
 scanned upside down has the boxes of the turned page. ``Page.unit`` tells whether they are PDF points or pixels of the
 image as it was given. Confidence runs from 0 to 1; a text layer is what its author wrote and counts as 1.
 
-    tables.find(page, image) -> list[Table]     image: a Pillow picture (mode "L") of the upright page, or None;
-                                                one unit of the page is image.width / page.width of its pixels
+    tables.find(page, image) -> list[Table]     image: a Pillow picture of the upright, levelled page,
+                                                or None; one unit of the page is image.width / page.width of its pixels
     fields.find(page) -> list[Field]
     markdown.render(document) -> str
 """
@@ -112,7 +112,8 @@ class Page(Part):
     unit: Literal["point", "pixel"]
     #: Clockwise degrees (0, 90, 180, 270) by which the page as it was given was turned to stand upright.
     rotation: int = 0
-    #: Degrees by which the lines still lean, clockwise: a scan that lay askew.
+    #: Degrees by which the lines of a scan that lay askew lean clockwise. Boxes are those of the levelled page: turned
+    #: back by as much around its centre, its size kept.
     skew: float = 0.0
     engine: EngineName | None = None  #: whose text this is; nobody's on an empty page
     source: Literal["text_layer", "raster"]

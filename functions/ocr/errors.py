@@ -12,7 +12,6 @@ Kind = Literal[
     "no_pages",  #: a PDF without pages
     "too_many_pages",
     "too_large",  #: more bytes or more pixels than are read
-    "too_slow",  #: more time than a document may take
     "no_engine",  #: needs recognition, and that engine is not installed here
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -1,16 +1,15 @@
 """From pieces of text to lines and blocks in reading order, the same for a text layer and for recognised text.
 
 A piece is what a detector boxes or what stands together on a PDF's line: it never crosses a column's gutter, and the
-cells of a table's row are pieces of their own. For the order, boxes are turned back by the page's lean, a page is cut at a
-vertical gutter only where both sides are columns of long lines (so that a table stays whole), and what then stands side by
-side becomes one line.
+cells of a table's row are pieces of their own. Boxes are those of the levelled page. A page is cut at a vertical gutter
+only where both sides are columns of long lines, so that a table stays whole; what then stands side by side is one line.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 from functions.ocr.document import Block, Box, Line, Word
@@ -33,36 +32,32 @@ HEADING_CHARACTERS = 160
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Words that stand together. ``level`` is ``box`` turned by the page's lean, on which the order is decided."""
+    """Words that stand together on one line of a levelled page."""
 
     words: tuple[Word, ...]
     box: Box
     size: float
-    level: Box = field(default=(0.0, 0.0, 0.0, 0.0))
 
     @property
     def text(self) -> str:
         return " ".join(word.text for word in self.words)
+
+    def scaled(self, factor: float) -> Piece:
+        """The same on a page of another unit."""
+        words = tuple(word.model_copy(update={"box": scaled(word.box, factor)}) for word in self.words)
+        return Piece(words, scaled(self.box, factor), self.size * factor)
+
+
+def scaled(box: Box, factor: float) -> Box:
+    """A box in another unit, to a hundredth."""
+    x0, y0, x1, y1 = (round(edge * factor, 2) for edge in box)
+    return x0, y0, x1, y1
 
 
 def enclosing(boxes: Iterable[Box]) -> Box:
     """The smallest box around ``boxes``."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return min(x0), min(y0), max(x1), max(y1)
-
-
-def levelled(pieces: Sequence[Piece], degrees: float) -> list[Piece]:
-    """The pieces with ``level`` set: each box's centre is turned back by the page's lean, its width and height kept."""
-    cosine, sine = math.cos(math.radians(-degrees)), math.sin(math.radians(-degrees))
-    turned = []
-    for piece in pieces:
-        x0, y0, x1, y1 = piece.box
-        x, y = (x0 + x1) / 2, (y0 + y1) / 2
-        x, y = x * cosine - y * sine, x * sine + y * cosine
-        # The upright box of a leaning line is taller than the line: its letters' size is the better height.
-        width, height = (x1 - x0) / 2, min(y1 - y0, piece.size) / 2
-        turned.append(Piece(piece.words, piece.box, piece.size, (x - width, y - height, x + width, y + height)))
-    return turned
 
 
 def columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
@@ -72,40 +67,40 @@ def columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
     height = median(piece.size for piece in pieces)
     best: tuple[float, float] | None = None  # (width, where)
     reach = -math.inf
-    for piece in sorted(pieces, key=lambda piece: piece.level[0]):
-        gap = piece.level[0] - reach
+    for piece in sorted(pieces, key=lambda piece: piece.box[0]):
+        gap = piece.box[0] - reach
         if gap > GUTTER * height and math.isfinite(gap) and (best is None or gap > best[0]):
             best = (gap, reach + gap / 2)
-        reach = max(reach, piece.level[2])
+        reach = max(reach, piece.box[2])
     if best is not None:
-        left = [piece for piece in pieces if piece.level[2] <= best[1]]
-        right = [piece for piece in pieces if piece.level[2] > best[1]]
+        left = [piece for piece in pieces if piece.box[2] <= best[1]]
+        right = [piece for piece in pieces if piece.box[2] > best[1]]
         if _is_column(left) and _is_column(right):
             return columns(left) + columns(right)
     return [list(pieces)]
 
 
 def _is_column(pieces: Sequence[Piece]) -> bool:
-    lengths = [(piece.level[2] - piece.level[0]) / max(piece.size, 1e-6) for piece in pieces]
+    lengths = [(piece.box[2] - piece.box[0]) / max(piece.size, 1e-6) for piece in pieces]
     return len(pieces) > 1 and sum(lengths) / len(lengths) > LONG
 
 
 def rows(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """The pieces of one region as rows from top to bottom, each from left to right."""
     grouped: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda piece: piece.level[1] + piece.level[3]):
+    for piece in sorted(pieces, key=lambda piece: piece.box[1] + piece.box[3]):
         if grouped and _beside(piece, grouped[-1]):
             grouped[-1].append(piece)
         else:
             grouped.append([piece])
-    return [sorted(row, key=lambda piece: piece.level[0]) for row in grouped]
+    return [sorted(row, key=lambda piece: piece.box[0]) for row in grouped]
 
 
 def _beside(piece: Piece, row: Sequence[Piece]) -> bool:
     """Whether a piece stands in a row: most of the lower of both is beside the other."""
-    top, bottom = median(other.level[1] for other in row), median(other.level[3] for other in row)
-    shared = min(piece.level[3], bottom) - max(piece.level[1], top)
-    return shared > SAME_LINE * min(piece.level[3] - piece.level[1], bottom - top)
+    top, bottom = median(other.box[1] for other in row), median(other.box[3] for other in row)
+    shared = min(piece.box[3], bottom) - max(piece.box[1], top)
+    return shared > SAME_LINE * min(piece.box[3] - piece.box[1], bottom - top)
 
 
 def line(row: Sequence[Piece]) -> Line:
@@ -121,17 +116,16 @@ def line(row: Sequence[Piece]) -> Line:
     )
 
 
-def blocks(pieces: Sequence[Piece], *, lean: float = 0.0, headings: bool = False) -> tuple[Block, ...]:
+def blocks(pieces: Sequence[Piece], *, headings: bool = False) -> tuple[Block, ...]:
     """The pieces as blocks in reading order.
 
-    ``lean`` is the page's skew in degrees, clockwise. ``headings``: whether sizes are exact (a text layer), so that
-    larger lines may be called headings.
+    ``headings``: whether sizes are exact (a text layer), so that larger lines may be called headings.
     """
     if not pieces:
         return ()
     body = _body_size(pieces)
     made: list[Block] = []
-    for region in columns(levelled(pieces, lean)):
+    for region in columns(pieces):
         paragraph: list[Line] = []
         above: list[Piece] = []
         for row in rows(region):
@@ -154,7 +148,7 @@ def _body_size(pieces: Sequence[Piece]) -> float:
 
 def _continues(above: Sequence[Piece], row: Sequence[Piece]) -> bool:
     upper, lower = (max(piece.size for piece in pieces) for pieces in (above, row))
-    gap = min(piece.level[1] for piece in row) - max(piece.level[3] for piece in above)
+    gap = min(piece.box[1] for piece in row) - max(piece.box[3] for piece in above)
     return gap <= PARAGRAPH_GAP * min(upper, lower) and max(upper, lower) <= SIZE_STEP * min(upper, lower)
 
 

@@ -6,6 +6,7 @@ is made under one lock, and a page's text or picture is copied out before the lo
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
 import unicodedata
@@ -13,13 +14,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium
 
 from functions.ocr.document import Box, Word
 from functions.ocr.errors import Unreadable
 from functions.ocr.layout import Piece, enclosing, rows
-
-MEDIA_TYPE = "application/pdf"
+from functions.ocr.raster import WORKING_PIXELS, Picture
+from shared.settings import ReaderSettings
 
 #: A text layer with fewer letters than this is a stamp on a scan, not the page's text.
 LEAST_LETTERS = 16
@@ -29,6 +34,12 @@ FEW_LETTERS = 200
 WORST_SHARE = 0.05
 #: A page whose pictures cover this much of it is a scan.
 SCAN_COVER = 0.7
+#: On a scan, text that spans less than this share of the page's height is a stamp or a footer.
+LEAST_HEIGHT = 0.25
+#: A page with a shorter side, in points, is none.
+LEAST_SIDE = 1.0
+#: What is drawn on a page is looked at as far as this.
+MOST_OBJECTS = 10_000
 
 #: Share of letters and digits, leader dots left out, below which the text is gibberish.
 LEAST_READABLE = 0.5
@@ -44,6 +55,8 @@ PIECE_GAP = 1.2
 FARTHEST = 1e6
 
 HYPHEN = 0x02  #: pdfium's sign for a hyphen that ends a line
+#: Kinds of what is drawn beside letters.
+DRAWN = (pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_SHADING)
 REPLACEMENT = "\ufffd"
 
 _lock = threading.RLock()
@@ -51,22 +64,24 @@ _lock = threading.RLock()
 
 @dataclass(frozen=True, slots=True)
 class TextLayer:
-    """A page's own text. ``fault`` says why it is not to be trusted; empty when it is."""
+    """A page's own text. ``fault`` says why it is not the page's text, ``doubt`` why it may not be all of it."""
 
     pieces: tuple[Piece, ...]
     width: float
     height: float
     rotation: int
+    letters: int
     fault: str = ""
-    letters: int = 0
+    doubt: str = ""
 
 
 class Pdf:
     """An open PDF. Raises :class:`Unreadable` for what cannot be opened."""
 
-    def __init__(self, data: bytes) -> None:
-        import pypdfium2
+    media_type = "application/pdf"
 
+    def __init__(self, data: bytes, settings: ReaderSettings) -> None:
+        self._dpi, self._limit = settings.ocr_dpi, settings.ocr_image_pixels
         with _lock:
             try:
                 self._document = pypdfium2.PdfDocument(data)
@@ -83,8 +98,6 @@ class Pdf:
 
     @contextmanager
     def _page(self, number: int) -> Iterator[Any]:
-        import pypdfium2
-
         with _lock:
             try:
                 page = self._document[number - 1]
@@ -100,10 +113,32 @@ class Pdf:
         with self._page(number) as page:
             return _text_layer(page)
 
+    def picture(self, number: int) -> Picture:
+        """Page ``number`` drawn, at no more pixels than recognition uses however large the page says it is."""
+        with self._page(number) as page:
+            width, height = page.get_size()
+            if not (LEAST_SIDE <= width < FARTHEST and LEAST_SIDE <= height < FARTHEST):
+                raise Unreadable("damaged", f"Page {number} has an impossible size: {width:g} x {height:g} points.")
+            for image in _objects(page, pdfium.FPDF_PAGEOBJ_IMAGE):
+                across, down = image.get_px_size()
+                if across * down > self._limit:
+                    raise Unreadable(
+                        "too_large",
+                        f"Page {number} holds a picture of {across:,} x {down:,} pixels; {self._limit:,} are read at "
+                        f"most. Scan it at 300 dpi.",
+                    )
+            scale = min(self._dpi / 72, math.sqrt(WORKING_PIXELS / (width * height)))
+            try:
+                bitmap = page.render(scale=scale, rev_byteorder=True)
+            except (pypdfium2.PdfiumError, ctypes.ArgumentError, ValueError, MemoryError) as error:
+                raise Unreadable("damaged", f"Page {number} of the PDF cannot be drawn: {error}.") from None
+            try:
+                return Picture(bitmap.to_pil().convert("RGB"), width, height)
+            finally:
+                bitmap.close()
+
 
 def _refused(error: Exception) -> Unreadable:
-    import pypdfium2.raw as pdfium
-
     code = getattr(error, "err_code", None)
     if code == pdfium.FPDF_ERR_PASSWORD:
         return Unreadable("encrypted", "The PDF is encrypted: store it again without a password.")
@@ -133,8 +168,35 @@ def _text_layer(page: Any) -> TextLayer:
     if turn:  # the text itself runs up, down or backwards: the page is read turned
         back, width, height = _turned(turn, width, height)
         letters = [letter and replace(letter, box=back(letter.box)) for letter in letters]
-    pieces = _pieces(_words(letters))
-    return TextLayer(tuple(pieces), width, height, 90 * turn, _fault(shown, faulty), len(shown))
+    pieces = tuple(_pieces(_words(letters)))
+    fault, doubt = _fault(shown, faulty), ""
+    if len(shown) < LEAST_LETTERS and not any(True for _ in _objects(page, *DRAWN)):
+        fault = ""  # few letters or none, and nothing else drawn: they are all there is
+    elif not fault and _scan_cover(page) >= SCAN_COVER and (len(shown) < FEW_LETTERS or _low(pieces, height)):
+        doubt = "the page is a scan with little text set upon it"
+    return TextLayer(pieces, width, height, 90 * turn, len(shown), fault, doubt)
+
+
+def _objects(page: Any, *kinds: int) -> Iterator[Any]:
+    """What is drawn on a page of these kinds, as far as MOST_OBJECTS."""
+    return islice(page.get_objects(filter=list(kinds), max_depth=5), MOST_OBJECTS)
+
+
+def _scan_cover(page: Any) -> float:
+    """Share of the page that its largest picture covers."""
+    left, bottom, right, top = page.get_bbox()
+    largest = 0.0
+    for image in _objects(page, pdfium.FPDF_PAGEOBJ_IMAGE):
+        x0, y0, x1, y1 = image.get_bounds()
+        across, down = min(x1, right) - max(x0, left), min(y1, top) - max(y0, bottom)
+        largest = max(largest, max(across, 0) * max(down, 0))
+    return float(largest / max((right - left) * (top - bottom), 1e-6))
+
+
+def _low(pieces: tuple[Piece, ...], height: float) -> bool:
+    """Whether the text takes up little of the page's height: a footer."""
+    box = enclosing(piece.box for piece in pieces)
+    return box[3] - box[1] < LEAST_HEIGHT * height
 
 
 def _placing(page: Any) -> tuple[Callable[[Box], Box], float, float]:
@@ -163,8 +225,6 @@ def _turned(turn: int, width: float, height: float) -> tuple[Callable[[Box], Box
 
 def _letters(textpage: Any, place: Callable[[Box], Box], rotation: int) -> tuple[list[_Letter | None], int]:
     """Each letter in the order of the file, ``None`` where a word ends; and how many have no way to Unicode."""
-    import pypdfium2.raw as pdfium
-
     loose, matrix = pdfium.FS_RECTF(), pdfium.FS_MATRIX()
     letters: list[_Letter | None] = []
     faulty = 0
@@ -219,7 +279,7 @@ def _apart(before: _Letter, letter: _Letter) -> bool:
 
 def _pieces(words: Iterator[tuple[Word, float]]) -> Iterator[Piece]:
     """Words side by side and close together as pieces."""
-    singles = [Piece((word,), word.box, size, word.box) for word, size in words]
+    singles = [Piece((word,), word.box, size) for word, size in words]
     for row in rows(singles):
         held: list[Piece] = []
         for single in row:
