@@ -8,7 +8,7 @@ STAGE  ?= dev
 DEPLOY := $(if $(shell command -v npm),node_modules/.package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench install-ocr install-code install-deploy demo dev test test-pooler soak check format reference package package-report template lint-template deploy lock clean
+.PHONY: help install install-dev install-bench install-ocr install-code install-deploy demo dev test test-pooler soak check format reference package package-report image-tree image template lint-template deploy lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -98,6 +98,13 @@ package: install-dev ## Build a zip per function to dist/packages; TARGET=arm64,
 
 package-report: install-dev ## Build for this machine and time each function's cold import
 	@$(BIN)/millrace package --measure
+
+image-tree: install-dev install-ocr ## Gather the files of the functions that are images in dist/images; TARGET as above
+	@$(BIN)/python -m infra.image $(if $(TARGET),--target $(TARGET))
+
+image: ## Build the image of FUNCTION (default: ocr-worker) with Docker, for TARGET (arm64 or amd64)
+	docker build --platform linux/$(or $(TARGET),arm64) --file infra/image/Dockerfile --build-arg FUNCTION=$(or $(FUNCTION),ocr-worker) \
+	  --build-arg MILLRACE_STORAGE=$(or $(MILLRACE_STORAGE),s3) --tag millrace-$(or $(FUNCTION),ocr-worker) .
 
 template: install-dev install-deploy ## Compile serverless.yml for STAGE to dist/template.json and check it
 	@$(BIN)/python -m infra.template --stage $(STAGE)

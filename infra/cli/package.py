@@ -109,6 +109,15 @@ def _shown(built: list[Package], starts: list[ColdStart]) -> Group:
                 style="yellow",
             )
         )
+    parts += [
+        Text(
+            f"{made.function} for {made.target} lacks {', '.join(made.unmade)}, made only on such a "
+            "processor: it makes its own at each cold start, which takes long.",
+            style="yellow",
+        )
+        for made in built
+        if made.unmade
+    ]
     if starts:
         parts += [Text(), _times(starts)]
     return Group(*parts)

@@ -44,6 +44,7 @@ class Package:
     sha256: str
     compiled: bool
     distributions: tuple[str, ...]  #: ``name version``
+    unmade: tuple[str, ...] = ()  #: files that could only be made on such a processor: the function makes them itself
 
     @property
     def excess(self) -> str | None:
@@ -125,7 +126,15 @@ def build(
             zipped = path.stat().st_size
             progress(target.name, staged.face.name, "done")
             return Package(
-                staged.face.name, target.name, final, zipped, staged.unzipped, digest, compiled, staged.distributions
+                staged.face.name,
+                target.name,
+                final,
+                zipped,
+                staged.unzipped,
+                digest,
+                compiled,
+                staged.distributions,
+                staged.unmade,
             )
 
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:

@@ -4,8 +4,9 @@ Every import statement counts, also one inside a function that runs only sometim
 ``if TYPE_CHECKING:``. Nothing is imported to find out, so a face can be read for a machine that is not here. Code that
 chooses at run time what it imports, or which statements it loads, cannot be read so and is refused.
 
-What lies beside a capability's code and is no code comes along, but for what npm installed: of that a face gets the
-files that ``data.yml`` in the capability's folder declares for it, for that may be large and of other faces.
+What lies beside a capability's code and is no code comes along, but for what was installed or made there: of that a
+face gets the files that ``data.yml`` in the capability's folder declares for it, for that may be large and of other
+faces. What is declared with ``{machine}`` in its name is made for one kind of processor.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ DATA = {"zoneinfo": "tzdata"}
 _PARSER = threading.Lock()
 #: Where a capability says what of its installed files goes into packages.
 DECLARATION = "data.yml"
-_FOR_INSTALLING = (DECLARATION, "package.json", "package-lock.json")
+#: Stands in a declared name for a kind of processor, as ``platform.machine()`` names it.
+MACHINE = "{machine}"
+_FOR_INSTALLING = (DECLARATION, "package.json", "package-lock.json", ".npmrc")
 _IMPORTERS = ("importlib.import_module", "import_module", "__import__")
 
 
@@ -45,6 +48,7 @@ class Closure:
     files: tuple[str, ...]  #: of ours, relative to the root, sorted
     imports: dict[str, str] = field(default_factory=dict)  #: other people's modules, dotted, and one file that names it
     data: tuple[str, ...] = ()  #: what ``data.yml`` declares for it, relative to the root, sorted
+    made: tuple[str, ...] = ()  #: the same with ``{machine}`` in the name, there or not
 
     @property
     def packages(self) -> frozenset[str]:
@@ -64,6 +68,20 @@ class _Needs(NamedTuple):
     ours: tuple[str, ...]  #: dotted; some are names inside a module rather than modules
     others: tuple[str, ...]
     statements: tuple[str, ...]
+
+
+class _Declaration(NamedTuple):
+    """What ``data.yml`` says: the command that puts the files there, and patterns by face."""
+
+    install: str
+    files: dict[str, tuple[str, ...]]
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """Where nothing lies but what is installed or made."""
+        return frozenset(
+            {"node_modules", *(pattern.partition("/")[0] for one in self.files.values() for pattern in one)}
+        )
 
 
 def closure(root: Path, handler: str, unused: Collection[str] = ()) -> Closure:
@@ -86,9 +104,12 @@ def closure(root: Path, handler: str, unused: Collection[str] = ()) -> Closure:
                 raise ClosureError(f"{path} loads {statements}, which is not there")
             files.update((statements, "sql/__init__.py"))
     module = Path(first.replace(".", "/"))
-    files.update(_beside(root, module.parent))
-    data = tuple(sorted(_declared(root, module.parent, module.name)))
-    return Closure(tuple(sorted(files)), dict(sorted(imports.items())), data)
+    declared = _declaration(root, module.parent)
+    files.update(_beside(root, module.parent, declared.folders))
+    mine = declared.files.get(module.name, ())
+    made = tuple(sorted(str(module.parent / pattern) for pattern in mine if MACHINE in pattern))
+    data = tuple(sorted(_found(root, module.parent, declared, [one for one in mine if MACHINE not in one])))
+    return Closure(tuple(sorted(files)), dict(sorted(imports.items())), data, made)
 
 
 def reached(folder: Path, package: str, imports: Iterable[str], but: Collection[str] = ()) -> frozenset[str]:
@@ -131,30 +152,36 @@ def _file(root: Path, module: str) -> str | None:
     return next((file for file in (f"{path}/__init__.py", f"{path}.py") if (root / file).is_file()), None)
 
 
-def _beside(root: Path, capability: Path) -> Iterator[str]:
-    """What lies beside a capability's code and is not code: it is there to be read at run time."""
-    for path in (root / capability).rglob("*"):
-        name = path.relative_to(root)
-        if path.suffix in (".py", ".pyc", ".md") or path.name in _FOR_INSTALLING or "node_modules" in name.parts:
-            continue
-        if path.is_file():
-            yield name.as_posix()
-
-
-def _declared(root: Path, capability: Path, face: str) -> Iterator[str]:
-    """What ``data.yml`` says that this face reads of what was installed."""
+def _declaration(root: Path, capability: Path) -> _Declaration:
     path = root / capability / DECLARATION
     if not path.is_file():
-        return
+        return _Declaration("", {})
     try:
         given: Any = load_yaml(path)
-        install, patterns = str(given["install"]), [str(one) for one in given["files"].get(face, [])]
+        files = {str(face): tuple(map(str, patterns)) for face, patterns in given["files"].items()}
+        return _Declaration(str(given["install"]), files)
     except (ServerlessError, KeyError, TypeError, AttributeError) as error:
         raise ClosureError(f"{capability / DECLARATION}: `install` and `files`, by face, are wanted: {error}") from None
+
+
+def _beside(root: Path, capability: Path, folders: Collection[str]) -> Iterator[str]:
+    """What lies beside a capability's code and is not code: it is there to be read at run time."""
+    for path in (root / capability).rglob("*"):
+        inside = path.relative_to(root / capability)
+        if path.suffix in (".py", ".pyc", ".md") or path.name in _FOR_INSTALLING or inside.parts[0] in folders:
+            continue
+        if path.is_file():
+            yield (capability / inside).as_posix()
+
+
+def _found(root: Path, capability: Path, declared: _Declaration, patterns: Iterable[str]) -> Iterator[str]:
+    """What the patterns of a face find. Raises :class:`ClosureError` for one that finds nothing."""
     for pattern in patterns:
         found = [one for one in (root / capability).glob(pattern) if one.is_file()]
         if not found:
-            raise ClosureError(f"{capability / DECLARATION} declares {pattern}, which is not there; run `{install}`")
+            raise ClosureError(
+                f"{capability / DECLARATION} declares {pattern}, which is not there; run `{declared.install}`"
+            )
         yield from (one.relative_to(root).as_posix() for one in found)
 
 

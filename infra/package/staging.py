@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from infra.package.bytecode import compile_all
-from infra.package.closure import Closure
+from infra.package.closure import MACHINE, Closure
 from infra.package.distributions import Lock
 from infra.package.targets import Target, interpreter
 from infra.package.trim import Trim
@@ -48,6 +48,8 @@ class Staged:
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()  #: ``name version``
+    made: tuple[str, ...] = ()  #: what is declared for this kind of processor, and is here
+    unmade: tuple[str, ...] = ()  #: the same, and is not
 
     @property
     def unzipped(self) -> int:
@@ -65,7 +67,10 @@ def stage(root: Path, folder: Path, target: Target, face: Face, lock: Lock) -> S
         name = PurePosixPath(path.relative_to(installed).as_posix())
         if path.is_file() and trim.keeps(name):
             staged.files[str(name)] = path
-    for file in (*face.closure.files, *face.closure.data):
+    wanted = [pattern.replace(MACHINE, target.machine) for pattern in face.closure.made]
+    staged.made = tuple(name for name in wanted if (root / name).is_file())
+    staged.unmade = tuple(name for name in wanted if name not in staged.made)
+    for file in (*face.closure.files, *face.closure.data, *staged.made):
         if file in staged.files:
             raise PackageError(f"{face.name}: {file} is ours and also a distribution's")
         staged.files[file] = folder / "ours" / file

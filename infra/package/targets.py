@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,11 @@ class Target:
     name: str
     platform: str | None
     python: str
+
+    @property
+    def machine(self) -> str:
+        """The kind of processor, as ``platform.machine()`` names it there."""
+        return platform.machine() if self.platform is None else self.platform.partition("-")[0]
 
     @property
     def uv_options(self) -> tuple[str, ...]:

@@ -98,6 +98,25 @@ def test_without_an_interpreter_of_that_version_it_goes_uncompiled_and_says_so(
         assert not [name for name in archive.namelist() if name.endswith(".pyc")]
 
 
+def test_what_is_made_for_a_processor_goes_into_its_packages_and_is_missed_in_others(checkout: Path) -> None:
+    capability = checkout / "functions" / "toy"
+    (capability / "made").mkdir(parents=True)
+    (capability / "worker.py").write_text("handler = print\n")
+    (capability / "data.yml").write_text("{install: make, files: {worker: ['made/toy-{machine}']}}")
+    (capability / "made" / "toy-x86_64").write_text("machine code")
+    (checkout / "serverless.yml").write_text("functions: {toy: {handler: functions/toy/worker.handler}}")
+    packages = {}
+    for target in ("arm64", "x86_64"):
+        [packages[target]] = build(checkout, TARGETS[target], faces(checkout), folder=checkout / "dist" / target)
+    assert packages["x86_64"].unmade == ()
+    assert packages["arm64"].unmade == ("functions/toy/made/toy-aarch64",)
+    made = {}
+    for target, package in packages.items():
+        with zipfile.ZipFile(package.path) as archive:
+            made[target] = [name for name in archive.namelist() if "/made/" in name]
+    assert made == {"arm64": [], "x86_64": ["functions/toy/made/toy-x86_64"]}
+
+
 def test_a_source_that_is_not_valid_for_the_target_goes_without_bytecode(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
     good.write_text("x = 1\n")

@@ -182,6 +182,14 @@ def test_of_what_npm_installed_a_face_gets_what_is_declared_for_it(tmp_path: Pat
     assert closure(root, "functions/toy/api.handler").data == ()
 
 
+def test_what_is_made_for_one_kind_of_processor_is_told_apart_there_or_not(tmp_path: Path) -> None:
+    root = beside(tmp_path, made__toy_x86_64="machine code")
+    (root / "functions" / "toy" / "data.yml").write_text("{install: make, files: {worker: ['made/toy-{machine}']}}")
+    found = closure(root, "functions/toy/worker.handler")
+    assert (found.data, found.made) == ((), ("functions/toy/made/toy-{machine}",))
+    assert not [file for file in found.files if "made" in file], "nor does it lie beside the code"
+
+
 @pytest.mark.parametrize("text", ["[", "a list", "{files: {}}", "{install: x, files: [worker]}"])
 def test_a_declaration_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     root = beside(tmp_path)
