@@ -202,8 +202,8 @@ def _outcome(job: Claimed, perform: Perform) -> dict[str, Any]:
     try:
         result = perform(job)
         if isinstance(result, Split):
-            told = {"parts": result.parts, "progress": result.progress}
-            return {"id": job.id, "epoch": job.epoch, "status": "split", **told}
+            handed = {"parts": result.parts, "progress": result.progress}
+            return {"id": job.id, "epoch": job.epoch, "status": "split", **handed}
         return {"id": job.id, "epoch": job.epoch, "status": "completed", "result": result}
     except JobError as error:
         failure = error

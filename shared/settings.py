@@ -185,6 +185,45 @@ class StorageSettings(Settings):
         return key
 
 
+class UploadSettings(Settings):
+    """What may be uploaded, and how."""
+
+    buckets: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z-]+ [0-9]+( [a-z]+/[a-z0-9.+*-]+)*(,[a-z-]+ [0-9]+( [a-z]+/[a-z0-9.+*-]+)*)*$",
+            description=(
+                "The buckets of infra/buckets.yml: of each the name, the largest object in bytes and the media types "
+                "it takes (none: any), with blanks between and commas between buckets."
+            ),
+        ),
+    ]
+    upload_seconds: Annotated[
+        int,
+        Field(
+            default=3600, ge=60, le=7200, description="How long a file may be uploaded to the addresses it was given."
+        ),
+    ]
+    upload_part_bytes: Annotated[
+        int,
+        Field(
+            default=32 * 1024 * 1024,
+            ge=5 * 1024 * 1024,
+            le=100 * 1024 * 1024,
+            description="Bytes of one part of a large upload.",
+        ),
+    ]
+    upload_whole_bytes: Annotated[
+        int,
+        Field(
+            default=100 * 1000 * 1000,
+            ge=5 * 1024 * 1024,
+            le=100 * 1024 * 1024,
+            description="Largest file that is uploaded in one request; a larger one comes in parts.",
+        ),
+    ]
+
+
 class SecretSettings(Settings):
     """What opens the sealed secrets."""
 
@@ -541,7 +580,7 @@ class OcrSettings(Settings):
             default=512 * 1024,
             ge=1024,
             le=16 * 1024 * 1024,
-            description="Largest page, as JSON, that a row keeps while the rest is read; a larger one goes to a bucket.",
+            description="Largest page, as JSON, kept in a row while the rest is read; a larger one goes to a bucket.",
         ),
     ]
     ocr_output_bytes: Annotated[

@@ -57,6 +57,7 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
     from functions.account import api as account
     from functions.health import api as health
     from functions.item import api as item
+    from functions.ocr import api as ocr
     from functions.workflow_api import api as workflow
 
     directory = Path(bells.socket.getsockname()).parent
@@ -67,6 +68,7 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("MILLRACE_STORAGE", f"directory:{tmp_path / 'objects'}")
     monkeypatch.setenv("MILLRACE_STORAGE_SECRET", SECRET)
     monkeypatch.setenv("MILLRACE_TOKEN_CACHE_SECONDS", "0")
+    monkeypatch.setenv("MILLRACE_CAPABILITIES", "ocr,code_exec")
     shared.settings.forget()
     for cache in (shared.database.database, shared.tenant.gate, shared.doorbell.doorbell, shared.storage.storage):
         cache.cache_clear()
@@ -75,6 +77,7 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
             "/api/v1/workflows": workflow.handler,
             "/api/v1/users": account.handler,
             "/api/v1/items": item.handler,
+            "/api/v1/ocr": ocr.handler,
             "/health": health.handler,
         }
     )

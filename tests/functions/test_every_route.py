@@ -23,6 +23,7 @@ from tests.cluster import User
 from tests.functions.gateway import GRAPH, Answer, Gateway
 
 W, U, I = "/api/v1/workflows", "/api/v1/users/me", "/api/v1/items"  # noqa: E741
+O = "/api/v1/ocr"  # noqa: E741
 RUN, SUB = f"{W}/executions/{{execution_id}}", f"{W}/webhooks/subscriptions/{{subscription_id}}"
 
 #: Faces that are no FastAPI app of ours: their callers carry no token, but a signature.
@@ -112,6 +113,14 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", f"{W}/storage-triggers/{{trigger_id}}"): Case(),
     ("PATCH", f"{W}/storage-triggers/{{trigger_id}}"): Case({"is_active": False}),
     ("DELETE", f"{W}/storage-triggers/{{trigger_id}}"): Case(),
+    ("POST", f"{O}/upload"): Case(sees_nothing=own),
+    ("POST", f"{O}/extract"): Case({"key": "{document_key}"}),
+    ("POST", f"{O}/batch"): Case({"documents": [{"key": "{document_key}"}]}),
+    ("GET", f"{O}/jobs"): Case(sees_nothing=empty),
+    ("GET", f"{O}/status/{{job_id}}"): Case(),
+    ("GET", f"{O}/result/{{job_id}}"): Case(),
+    ("POST", f"{O}/cancel/{{job_id}}"): Case(),
+    ("POST", f"{O}/process/{{job_id}}"): Case({}),
     ("GET", "/health"): Case(sees_nothing=own),
     ("GET", "/health/parts"): Case(sees_nothing=of_nobody),
 }
@@ -156,6 +165,8 @@ def ids(api: Gateway, user: User, workflow: dict[str, Any]) -> dict[str, str]:
         "trigger_id": made(f"{here}/storage-triggers", {"bucket": "rag-files"}),
         "token_id": made(f"{U}/tokens", {"name": "t", "scopes": ["*"]}),
         "item_id": made(I, {"title": "mine"}),
+        "job_id": made(f"{O}/extract", {"key": f"{user.id}/mine.pdf"}),
+        "document_key": f"{user.id}/mine.pdf",
     }
 
 
@@ -169,6 +180,8 @@ def keep_payload(user: User) -> bytes:
 def filled(template: Any, ids: dict[str, str]) -> Any:
     if isinstance(template, dict):
         return {key: filled(value, ids) for key, value in template.items()}
+    if isinstance(template, list):
+        return [filled(value, ids) for value in template]
     return template.format(**ids) if isinstance(template, str) and template.startswith(("{", "/")) else template
 
 
@@ -186,6 +199,7 @@ def test_without_a_token_nothing_is_told(gateway: Gateway, method: str, path: st
     ids = {name: str(uuid.uuid4()) for name in ("workflow_id", "execution_id", "subscription_id", "schedule_id")}
     ids |= {"trigger_id": str(uuid.uuid4()), "token_id": str(uuid.uuid4()), "item_id": str(uuid.uuid4())}
     ids |= {"version": "1", "node_id": "set", "sha256": "0" * 64}
+    ids |= {"job_id": str(uuid.uuid4()), "document_key": "x"}
     answer = gateway.send(method, path.format(**ids), filled(CASES[method, path].body, ids))
     assert answer.problem["status"] == 401
 
