@@ -186,7 +186,8 @@ create trigger job_follows_code
     execute function millrace.follow_code();
 
 
--- What an owner's code took in the last hour: runs, and processor seconds of those that ended. One run may be left out.
+-- What an owner's code took in the last hour: runs, and processor seconds of those that ended. For one that is about to
+-- begin, p_but: without it, and without those that still wait.
 create function millrace.code_used(p_owner uuid, p_but uuid default null, out runs bigint, out cpu_seconds double precision)
 language sql
 stable
@@ -196,7 +197,7 @@ as $$
     from public.codeexecution e
     where e.owner_id = p_owner
         and e.started_at > (millrace.now() - interval '1 hour') at time zone 'utc'
-        and e.id is distinct from p_but
+        and (p_but is null or (e.id <> p_but and e.status <> 'queued'))
 $$;
 
 

@@ -17,6 +17,7 @@ import shared.doorbell
 import shared.settings
 import shared.storage
 import shared.tenant
+from infra.buckets import declared, spoken
 from shared.doorbell import RecordingDoorbell
 from shared.payloads import Payloads
 from shared.storage import DirectoryStorage
@@ -55,9 +56,11 @@ def bells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bells]:
 def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
     """The faces, without credentials."""
     from functions.account import api as account
+    from functions.code_exec import api as code
     from functions.health import api as health
     from functions.item import api as item
     from functions.ocr import api as ocr
+    from functions.storage import api as files
     from functions.workflow_api import api as workflow
 
     directory = Path(bells.socket.getsockname()).parent
@@ -67,6 +70,7 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("MILLRACE_SECRET_KEY_FILE", str(tmp_path / "keys.json"))
     monkeypatch.setenv("MILLRACE_STORAGE", f"directory:{tmp_path / 'objects'}")
     monkeypatch.setenv("MILLRACE_STORAGE_SECRET", SECRET)
+    monkeypatch.setenv("MILLRACE_BUCKETS", spoken(declared({})))
     monkeypatch.setenv("MILLRACE_TOKEN_CACHE_SECONDS", "0")
     monkeypatch.setenv("MILLRACE_CAPABILITIES", "ocr,code_exec")
     shared.settings.forget()
@@ -77,6 +81,8 @@ def gateway(db: TestDatabase, bells: Bells, monkeypatch: pytest.MonkeyPatch, tmp
             "/api/v1/workflows": workflow.handler,
             "/api/v1/users": account.handler,
             "/api/v1/items": item.handler,
+            "/api/v1/storage": files.handler,
+            "/api/v1/code": code.handler,
             "/api/v1/ocr": ocr.handler,
             "/health": health.handler,
         }

@@ -51,11 +51,18 @@ def own(answer: Answer, ids: dict[str, str]) -> bool:
     return answer.status in (200, 201, 204) and not any(id_ in answer.text for id_ in ids.values())
 
 
+def begun(answer: Answer, ids: dict[str, str]) -> bool:
+    """Work of the caller's own that was taken in."""
+    return answer.status == 202 and not any(id_ in answer.text for id_ in ids.values())
+
+
 def of_nobody(answer: Answer, ids: dict[str, str]) -> bool:
     """An answer about the installation alone, which may be unwell here."""
     return answer.status in (200, 503) and not any(id_ in answer.text for id_ in ids.values())
 
 
+C = "/api/v1/code"
+NEW_TOOL = {"tool_id": "mine", "version": "1.0.0", "name": "Mine", "code": "result = 1"}
 NEW_SCHEDULE = {"cron_expression": "@daily"}
 CASES: dict[tuple[str, str], Case] = {
     ("GET", I): Case(sees_nothing=empty),
@@ -121,6 +128,24 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", f"{O}/result/{{job_id}}"): Case(),
     ("POST", f"{O}/cancel/{{job_id}}"): Case(),
     ("POST", f"{O}/process/{{job_id}}"): Case({}),
+    ("POST", f"{C}/execute"): Case({"code": "1", "wait": 0}, sees_nothing=begun),
+    ("GET", f"{C}/execute"): Case(sees_nothing=empty),
+    ("GET", f"{C}/execute/{{run_id}}"): Case(),
+    ("GET", f"{C}/execute/{{run_id}}/artifacts"): Case(),
+    ("POST", f"{C}/execute/{{run_id}}/cancel"): Case(),
+    ("GET", f"{C}/runtimes"): Case(sees_nothing=own),
+    ("POST", f"{C}/register-tool"): Case(NEW_TOOL, sees_nothing=own),
+    ("GET", f"{C}/tools"): Case(sees_nothing=empty),
+    ("GET", f"{C}/tools/{{tool_id}}"): Case(),
+    ("GET", f"{C}/tools/{{tool_id}}/versions"): Case(),
+    ("POST", f"{C}/tools/{{tool_id}}/call"): Case({"wait": 0}),
+    ("POST", f"{C}/tools/{{tool_id}}/deprecate"): Case({"message": "x"}),
+    ("GET", f"{C}/sandboxes"): Case(sees_nothing=empty),
+    ("POST", f"{C}/sandbox"): Case({"name": "x"}, sees_nothing=own),
+    ("GET", f"{C}/sandbox/{{sandbox_id}}"): Case(),
+    ("PATCH", f"{C}/sandbox/{{sandbox_id}}"): Case({"name": "x"}),
+    ("DELETE", f"{C}/sandbox/{{sandbox_id}}"): Case(),
+    ("POST", f"{C}/sandbox/{{sandbox_id}}/execute"): Case({"code": "1", "wait": 0}),
     ("GET", "/health"): Case(sees_nothing=own),
     ("GET", "/health/parts"): Case(sees_nothing=of_nobody),
 }
@@ -167,6 +192,9 @@ def ids(api: Gateway, user: User, workflow: dict[str, Any]) -> dict[str, str]:
         "item_id": made(I, {"title": "mine"}),
         "job_id": made(f"{O}/extract", {"key": f"{user.id}/mine.pdf"}),
         "document_key": f"{user.id}/mine.pdf",
+        "run_id": made(f"{C}/execute", {"code": "result = 1", "wait": 0}),
+        "sandbox_id": made(f"{C}/sandbox", {"name": "mine"}),
+        "tool_id": api.post(f"{C}/register-tool", {**NEW_TOOL, "tool_id": "of-the-first"}).json["tool_id"],
     }
 
 
@@ -200,6 +228,7 @@ def test_without_a_token_nothing_is_told(gateway: Gateway, method: str, path: st
     ids |= {"trigger_id": str(uuid.uuid4()), "token_id": str(uuid.uuid4()), "item_id": str(uuid.uuid4())}
     ids |= {"version": "1", "node_id": "set", "sha256": "0" * 64}
     ids |= {"job_id": str(uuid.uuid4()), "document_key": "x"}
+    ids |= {"run_id": str(uuid.uuid4()), "sandbox_id": str(uuid.uuid4()), "tool_id": "of-the-first"}
     answer = gateway.send(method, path.format(**ids), filled(CASES[method, path].body, ids))
     assert answer.problem["status"] == 401
 
