@@ -1,10 +1,10 @@
-"""Stored objects on this machine: their signed URLs, and the events that tell of new ones.
+"""Stored objects on this machine: their signed URLs, and the events that tell of what came and went.
 
 The store is ``shared.storage.DirectoryStorage``. Its URLs lead here (``GET`` and ``PUT /objects/<bucket>/<key>``), past
 the API and its functions: whole objects, parts of large ones, ranges. Nothing is held in memory as a whole.
 
-What a ``put`` wrote down becomes the event that S3 would send to the queue ``storage-events``, and is acknowledged when
-its function has taken care of it; so an event that a stopped stack forgot is sent again by the next one.
+What a ``put`` or ``delete`` wrote down becomes the event that S3 would send to the queue ``storage-events``, and is
+acknowledged when its function has taken care of it; so an event that a stopped stack forgot is sent again by the next.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, quote_plus, unquote_to_bytes
 from infra.local.http import Exchange, Header
 from infra.local.queues import Queue
 from shared.errors import Invalid, MillraceError, NotFound, Unavailable
-from shared.storage import DEFAULT_MEDIA_TYPE, Created, DirectoryStorage, Grant, attachment
+from shared.storage import DEFAULT_MEDIA_TYPE, DirectoryStorage, Event, Grant, attachment
 
 OBJECTS_PREFIX = "/objects/"
 #: What one request may bring: an object that is not uploaded in parts, or a part. S3 itself takes 5 GB.
@@ -149,13 +149,16 @@ class ObjectEvents:
         self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def ring(self, id_: str, delay: float = 0) -> None:
-        """A bell for an event of the store: send what it tells."""
+        """A bell for an event of the store: send what it tells. A number is for ``storage_intake`` itself."""
+        if id_.isdecimal():
+            self._queue.ring(id_, delay)  # of Supabase's Storage: this stack's database is a project's
+            return
         if id_ in self._known:
             return
         try:
             event = self._storage.event(id_)
         except NotFound:
-            self._storage.acknowledge(id_)  # its object was replaced or removed since
+            self._storage.acknowledge(id_)  # what it tells was undone since, which has an event of its own
             return
         except OSError:
             return  # the sweep will try again
@@ -165,13 +168,14 @@ class ObjectEvents:
         """Look for no more."""
         self._timer.cancel()
 
-    def _send(self, event: Created, delay: float = 0) -> None:
+    def _send(self, event: Event, delay: float = 0) -> None:
         self._known.add(event.id)
-        self._queue.send(json.dumps(object_created(event, self._queue.region)), delay, key=event.id)
+        self._queue.send(json.dumps(notification(event, self._queue.region)), delay, key=event.id)
 
     def _handled(self, id_: str) -> None:
-        self._storage.acknowledge(id_)
-        self._known.discard(id_)
+        if id_ in self._known:
+            self._storage.acknowledge(id_)
+            self._known.discard(id_)
 
     def _sweep(self) -> None:
         try:
@@ -182,20 +186,22 @@ class ObjectEvents:
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
 
-def object_created(event: Created, region: str) -> dict[str, Any]:
-    """The notification that S3 sends for a new object.
+def notification(event: Event, region: str) -> dict[str, Any]:
+    """What S3 sends for an object that came or went, of a bucket without versions.
 
     Source: Amazon S3 User Guide, "Event message structure". Keys are URL-encoded as S3 does it: a blank as ``+``.
     """
     stored = event.object
+    known = {"size": stored.bytes, "eTag": stored.etag} if event.removed_at is None else {}
+    at = event.removed_at or stored.modified_at
     return {
         "Records": [
             {
                 "eventVersion": "2.1",
                 "eventSource": "aws:s3",
                 "awsRegion": region,
-                "eventTime": stored.modified_at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
-                "eventName": "ObjectCreated:Put",
+                "eventTime": at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+                "eventName": "ObjectCreated:Put" if event.removed_at is None else "ObjectRemoved:Delete",
                 "userIdentity": {"principalId": "AWS:local"},
                 "requestParameters": {"sourceIPAddress": "127.0.0.1"},
                 "responseElements": {"x-amz-request-id": event.id, "x-amz-id-2": event.id},
@@ -207,12 +213,7 @@ def object_created(event: Created, region: str) -> dict[str, Any]:
                         "ownerIdentity": {"principalId": "local"},
                         "arn": f"arn:aws:s3:::{stored.bucket}",
                     },
-                    "object": {
-                        "key": quote_plus(stored.key, safe="/"),
-                        "size": stored.bytes,
-                        "eTag": stored.etag,
-                        "sequencer": event.sequencer,
-                    },
+                    "object": {"key": quote_plus(stored.key, safe="/"), **known, "sequencer": event.sequencer},
                 },
             }
         ]

@@ -48,7 +48,7 @@ from infra.local.runtime import Function, FunctionSettings
 from infra.local.schedule import Ticker
 from infra.local.serverless import Service, read
 from infra.local.settings import StackSettings
-from shared.storage import EVENTS, Created, DirectoryStorage
+from shared.storage import EVENTS, DirectoryStorage, Event
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN_SECONDS = 7 * 24 * 3600
@@ -325,11 +325,11 @@ class Stack:
             self._bells.append(BellSocket(bells, name, ring))
         self._gateway = Gateway(service.routes, self.functions, logs, objects=self._objects)
 
-    def _stored(self, created: Created) -> None:
+    def _stored(self, event: Event) -> None:
         """An upload through a signed URL, told by the thread that kept it."""
         loop, events = self._loop, self._events
         if loop is not None and events is not None:
-            loop.call_soon_threadsafe(events.ring, created.id)
+            loop.call_soon_threadsafe(events.ring, event.id)
 
     async def _open(self) -> None:
         service, logs = self.service, self._logs

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from shared.storage.directory import Created, DirectoryStorage
+from shared.storage.directory import DirectoryStorage, Event
 from shared.storage.grants import Grant
 from shared.storage.port import (
     BUCKETS,
@@ -33,8 +33,8 @@ __all__ = [
     "EVENTS",
     "LONGEST_SIGNED_SECONDS",
     "PAGE",
-    "Created",
     "DirectoryStorage",
+    "Event",
     "Grant",
     "Storage",
     "Stored",

@@ -1,8 +1,8 @@
 """Objects in a directory of this machine: the laptop's store.
 
-Where the store has a listener, each ``put`` is told to it at least once: the event is written down before the object
-appears, and stays in :meth:`DirectoryStorage.events` until it is acknowledged. So it survives a crash, as S3's events
-do; and like those it may come twice.
+Where the store has a listener, each ``put`` and each ``delete`` is told to it at least once: the event is written down
+before the object appears or goes, and stays in :meth:`DirectoryStorage.events` until it is acknowledged. So it survives
+a crash, as S3's events do; and like those it may come twice.
 
 A signed URL leads to the local stack, which asks :meth:`DirectoryStorage.verify` before it acts.
 """
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from shared.errors import Conflict, Invalid, NotFound, PreconditionFailed, Unavailable
 from shared.ids import uuid7
@@ -45,12 +45,13 @@ _STALE_EVENT_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
-    """That an object came to be, or was replaced."""
+class Event:
+    """That an object came to be, was replaced, or was removed."""
 
     id: str  #: to acknowledge it by
     sequencer: str  #: later ones of one key are greater, as text
-    object: Stored
+    object: Stored  #: as it is, or was
+    removed_at: datetime | None = None  #: when it was removed
 
 
 class DirectoryStorage:
@@ -58,8 +59,8 @@ class DirectoryStorage:
 
     An object is one file, named for the hash of its key, so that no key can lead anywhere else and none is too long, or
     the same as another for a file system that ignores case. The file's first line is JSON (key, type, hash, time), its
-    rest the content: both change in one rename. ``listener`` is told of each new object after it is durable, in the
-    thread of ``put``; without one no events are kept.
+    rest the content: both change in one rename. ``listener`` is told of each object that came or went, after that is
+    durable, in the thread of who did it; without one no events are kept.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class DirectoryStorage:
         secret: bytes | None = None,
         *,
         url: str = "http://127.0.0.1:8787",
-        listener: Callable[[Created], None] | None = None,
+        listener: Callable[[Event], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``secret`` (at least 32 bytes) signs URLs, which begin with ``url``; without it there are none."""
@@ -111,9 +112,22 @@ class DirectoryStorage:
 
     def delete(self, bucket: str, key: str) -> None:
         path = self._path(bucket, key)
-        with _disk(), suppress(FileNotFoundError):
-            path.unlink()
+        event = None
+        with _disk():
+            stored = _peek(path)
+            if stored is None:
+                return
+            if self._listener is not None:
+                event = self._write_down(stored, datetime.fromtimestamp(self._clock(), UTC))
+            try:
+                path.unlink()
+            except FileNotFoundError:  # somebody else removed it just now, and tells of it
+                if event is not None:
+                    self.acknowledge(event.id)
+                return
             _sync_directory(path.parent)
+        if event is not None and self._listener is not None:
+            self._listener(event)
 
     def purge(self, bucket: str, key: str) -> None:
         self.delete(bucket, key)
@@ -275,10 +289,10 @@ class DirectoryStorage:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def events(self) -> Iterator[Created]:
-        """What was not acknowledged yet, oldest first; only of objects that are still there as they were put.
+    def events(self) -> Iterator[Event]:
+        """What was not acknowledged yet, oldest first; only what is still so: the object there as it was put, or gone.
 
-        Events of others are dropped when they are old enough not to belong to a ``put`` that is under way.
+        Other events are dropped when they are old enough not to belong to a ``put`` or ``delete`` that is under way.
         """
         for path in sorted((self.root / ".events").glob("*.json")):
             try:
@@ -288,28 +302,33 @@ class DirectoryStorage:
                     if self._clock() - path.stat().st_mtime > _STALE_EVENT_SECONDS:
                         path.unlink()
 
-    def event(self, id_: str) -> Created:
-        """One event that was not acknowledged. Raises :class:`NotFound`, also when its object is gone or replaced."""
+    def event(self, id_: str) -> Event:
+        """One event that was not acknowledged. Raises :class:`NotFound`, also when it is not so any more, or yet."""
         try:
             noted = json.loads(self._event_path(id_).read_bytes())
         except FileNotFoundError:
             raise NotFound("There is no such event, or it was acknowledged.") from None
+        if (removed_at := noted.pop("removed_at", None)) is not None:
+            stored = _stored(noted)
+            if self._path(stored.bucket, stored.key).exists():
+                raise NotFound("The object of this event is still there, or again.")
+            return Event(id_, id_.replace("-", ""), stored, datetime.fromisoformat(removed_at))
         stored = self.head(noted["bucket"], noted["key"])
         if stored.etag != noted["etag"]:
             raise NotFound("The object of this event was replaced; its own event follows.")
-        return Created(id=id_, sequencer=id_.replace("-", ""), object=stored)
+        return Event(id_, id_.replace("-", ""), stored)
 
     def acknowledge(self, id_: str) -> None:
         """The event was taken care of; one that is not there is fine."""
         self._event_path(id_).unlink(missing_ok=True)
 
-    def _write_down(self, stored: Stored) -> Created:
+    def _write_down(self, stored: Stored, removed_at: datetime | None = None) -> Event:
         id_ = str(uuid7())
-        _write(
-            self._event_path(id_),
-            (json.dumps({"bucket": stored.bucket, "key": stored.key, "etag": stored.etag}).encode(),),
-        )
-        return Created(id=id_, sequencer=id_.replace("-", ""), object=stored)
+        noted = _fields(stored)
+        if removed_at is not None:
+            noted["removed_at"] = removed_at.isoformat()
+        _write(self._event_path(id_), (json.dumps(noted).encode(),))
+        return Event(id_, id_.replace("-", ""), stored, removed_at)
 
     def _event_path(self, id_: str) -> Path:
         if not re.fullmatch(r"[0-9a-f-]{36}", id_):
@@ -324,14 +343,20 @@ class DirectoryStorage:
         return self.root / bucket / digest[:2] / digest
 
 
+def _fields(stored: Stored) -> dict[str, Any]:
+    return asdict(stored) | {"modified_at": stored.modified_at.isoformat()}
+
+
+def _stored(fields: dict[str, Any]) -> Stored:
+    return Stored(**fields | {"modified_at": datetime.fromisoformat(fields["modified_at"])})
+
+
 def _header(stored: Stored) -> bytes:
-    fields = asdict(stored) | {"modified_at": stored.modified_at.isoformat()}
-    return json.dumps(fields).encode() + b"\n"
+    return json.dumps(_fields(stored)).encode() + b"\n"
 
 
 def _parsed(header: bytes) -> Stored:
-    fields = json.loads(header)
-    return Stored(**fields | {"modified_at": datetime.fromisoformat(fields["modified_at"])})
+    return _stored(json.loads(header))
 
 
 def _peek(path: Path) -> Stored | None:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import urllib.parse
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 
 from shared import errors
 from shared.doorbell import RecordingDoorbell
-from shared.storage import Created, DirectoryStorage, Stored, storage
+from shared.storage import DirectoryStorage, Event, Stored, storage
 from shared.storage.port import LEAST_PART_BYTES
 from tests.shared.test_storage import BUCKET, SECRET, keys
 
@@ -178,7 +179,7 @@ def test_an_upload_is_of_its_size_its_hash_and_happens_once(tmp_path: Path) -> N
 
 
 def test_parts_become_one_object_when_each_is_there(tmp_path: Path) -> None:
-    told: list[Created] = []
+    told: list[Event] = []
     store = DirectoryStorage(tmp_path, SECRET, listener=told.append)
     part = LEAST_PART_BYTES
     data = bytes(part) + b"1" * part + b"end"
@@ -238,18 +239,16 @@ def test_a_disk_that_cannot_be_used_is_unavailable(tmp_path: Path, monkeypatch: 
 
 
 def test_each_put_is_told_after_it_is_there(tmp_path: Path) -> None:
-    told: list[tuple[Created, bytes]] = []
+    told: list[tuple[Event, bytes]] = []
     store = DirectoryStorage(tmp_path, listener=lambda event: told.append((event, store.get(BUCKET, event.object.key))))
     first = store.put(BUCKET, "a", b"1", "text/plain")
     second = store.put(BUCKET, "a", b"2")
     assert [(event.object, data) for event, data in told] == [(first, b"1"), (second, b"2")]
     assert told[0][0].sequencer <= told[1][0].sequencer
-    store.delete(BUCKET, "a")
-    assert len(told) == 2
 
 
 def test_an_event_stays_until_it_is_acknowledged(tmp_path: Path) -> None:
-    def fail(event: Created) -> None:
+    def fail(event: Event) -> None:
         raise ConnectionError("the bell is broken")
 
     with pytest.raises(ConnectionError):
@@ -268,7 +267,7 @@ def test_an_event_stays_until_it_is_acknowledged(tmp_path: Path) -> None:
 
 
 def test_what_was_not_put_is_not_told(tmp_path: Path) -> None:
-    told: list[Created] = []
+    told: list[Event] = []
     store = DirectoryStorage(tmp_path, listener=told.append)
     store.put(BUCKET, "a", b"1", replace=False)
     with pytest.raises(errors.Conflict):
@@ -285,12 +284,49 @@ def test_an_event_of_what_is_gone_or_replaced_is_not_told(tmp_path: Path, clock:
     store.put(BUCKET, "replaced", b"1")
     store.put(BUCKET, "replaced", b"2")
     store.delete(BUCKET, "gone")
-    assert [event.id for event in store.events()] == [ids[2]]
+    store.delete(BUCKET, "gone")
+    store.put(BUCKET, "again", b"1")
+    store.delete(BUCKET, "again")
+    store.put(BUCKET, "again", b"1")
+    assert len(ids) == 7, "what is not there is not removed"
+    assert [event.id for event in store.events()] == [ids[2], ids[3], ids[4], ids[6]]
     with pytest.raises(errors.NotFound):
         store.event("../../secrets")
     clock.now = (tmp_path / ".events" / f"{ids[0]}.json").stat().st_mtime + 3601
-    assert [event.id for event in store.events()] == [ids[2]]
-    assert len(list((tmp_path / ".events").iterdir())) == 1
+    assert [event.id for event in store.events()] == [ids[2], ids[3], ids[4], ids[6]]
+    assert len(list((tmp_path / ".events").iterdir())) == 4
+
+
+def test_a_removal_is_told_when_it_is_done_and_with_what_was_removed(tmp_path: Path, clock: Any) -> None:
+    told: list[tuple[Event, bool]] = []
+
+    def tell(event: Event) -> None:
+        told.append((event, bool(store.list(BUCKET))))
+
+    store = DirectoryStorage(tmp_path, listener=tell, clock=clock)
+    stored = store.put(BUCKET, "a", b"1")
+    store.delete(BUCKET, "a")
+    (_, there), (removal, still_there) = told
+    assert (there, still_there) == (True, False)
+    assert (removal.object, removal.removed_at) == (stored, datetime.fromtimestamp(clock.now, UTC))
+    assert store.event(removal.id) == removal
+    assert removal.sequencer > told[0][0].sequencer
+
+
+def test_a_removal_that_a_crash_left_undone_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DirectoryStorage(tmp_path, listener=lambda event: None)
+    store.put(BUCKET, "a", b"1")
+    (put,) = store.events()
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Path, "unlink", crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.delete(BUCKET, "a")
+    assert list(store.events()) == [put]
+    assert len(list((tmp_path / ".events").iterdir())) == 2
+
+
+def crash(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_process_has_one_store_from_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
