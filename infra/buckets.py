@@ -24,7 +24,7 @@ class Bucket(BaseModel):
 
     name: str
     public: bool
-    size_limit: Annotated[int, Field(ge=1)]  #: of one object, in bytes
+    size_limit: Annotated[int, Field(ge=1, le=5 * 1024**3)]  #: of one object, in bytes; S3 copies no more at once
     media_types: tuple[MediaType, ...] | None  #: None: any
 
 
@@ -54,6 +54,11 @@ def declared(environment: Mapping[str, str] | None = None, path: Path = DECLARAT
     if mistakes:
         raise BucketsError("\n".join([f"{path.name} is not as it should be:", *mistakes]))
     return tuple(found)
+
+
+def spoken(buckets: Iterable[Bucket]) -> str:
+    """The buckets as a function is told of them in MILLRACE_BUCKETS."""
+    return ",".join(" ".join([bucket.name, str(bucket.size_limit), *(bucket.media_types or ())]) for bucket in buckets)
 
 
 def make_directories(root: Path, buckets: Iterable[Bucket]) -> None:

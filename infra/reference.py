@@ -25,6 +25,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 FACES = (
     "functions.workflow_api.api",
     "functions.account.api",
+    "functions.storage.api",
     "functions.item.api",
     "functions.health.api",
 )
@@ -101,6 +102,7 @@ local stack sets them itself.
 | `MILLRACE_ENGINE_DATABASE_URL` | in Secrets Manager | Postgres for all others, as `millrace_engine`. Secret. |
 | `MILLRACE_RUN_CONCURRENCY` | the stage's | Most workers that the queue of runs starts at a time. |
 | `MILLRACE_OCR_DOCUMENTS_PUBLIC` | `false` | Whether whoever knows a document's name may read it. |
+| `MILLRACE_LARGE_FILE_BYTES` | 1073741824 | Largest file in `rag-files`, `user-uploads` and `workflow-attachments`, at most 5 GiB; on Supabase at most the project's own limit. |
 
 ## Command line and tests
 

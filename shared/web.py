@@ -276,7 +276,7 @@ def create_app(title: str, prefix: str, *routers: APIRouter, description: str = 
     for router in routers:
         app.include_router(router, prefix=prefix)
         app.declared += [
-            (prefix + route.path, method, route)
+            (prefix + route.path_format, method, route)
             for route in router.routes
             if isinstance(route, APIRoute)
             for method in sorted(route.methods or ())

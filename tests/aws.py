@@ -44,10 +44,16 @@ def _copy_conditionally(self: Any) -> Any:
 
 
 @contextmanager
+def conditional_copies() -> Iterator[None]:
+    """Moto's S3 in this process copies as S3 does when it is told conditions."""
+    with mock.patch.object(S3Response, "copy_object", _copy_conditionally):
+        yield
+
+
+@contextmanager
 def pretended() -> Iterator[None]:
     """An empty account, which ``shared.aws.client`` reaches."""
     aws.forget()
-    conditional = mock.patch.object(S3Response, "copy_object", _copy_conditionally)
-    with mock.patch.dict(os.environ, ENVIRONMENT), conditional, mock_aws():
+    with mock.patch.dict(os.environ, ENVIRONMENT), conditional_copies(), mock_aws():
         yield
         aws.forget()

@@ -208,10 +208,13 @@ class _Reader:
         known = {"AWS::Region": self.region, "AWS::AccountId": "000000000000", "AWS::URLSuffix": "localhost"}
         match value:
             case {"Fn::Join": [str(between), list(parts)]} if len(value) == 1:
-                said = [known.get(part.get("Ref", "")) if isinstance(part, dict) else part for part in parts]
+                said = [self._part(part, known, place) if isinstance(part, dict) else part for part in parts]
                 if all(isinstance(part, str) for part in said):
                     return between.join(map(str, said))
         raise ServerlessError(f"{place}: only text, {', '.join(known)} are joined here")
+
+    def _part(self, part: dict[str, Any], known: dict[str, str], place: str) -> str | None:
+        return self._joined(part, place) if "Fn::Join" in part else known.get(part.get("Ref", ""))
 
     def _event(self, definition: FunctionDefinition, event: Any, place: str) -> None:
         if not isinstance(event, dict) or len(event) != 1:

@@ -21,6 +21,7 @@ from shared.storage import storage
 from shared.web import Api, scope_of
 from tests.cluster import User
 from tests.functions.gateway import GRAPH, Answer, Gateway
+from tests.functions.storage.conftest import S, put
 
 W, U, I = "/api/v1/workflows", "/api/v1/users/me", "/api/v1/items"  # noqa: E741
 O = "/api/v1/ocr"  # noqa: E741
@@ -146,6 +147,15 @@ CASES: dict[tuple[str, str], Case] = {
     ("PATCH", f"{C}/sandbox/{{sandbox_id}}"): Case({"name": "x"}),
     ("DELETE", f"{C}/sandbox/{{sandbox_id}}"): Case(),
     ("POST", f"{C}/sandbox/{{sandbox_id}}/execute"): Case({"code": "1", "wait": 0}),
+    ("GET", f"{S}/buckets"): Case(sees_nothing=own),
+    ("POST", f"{S}/upload"): Case({"bucket": "rag-files", "filename": "x.pdf", "size": 1}, sees_nothing=own),
+    ("GET", f"{S}/uploads/{{upload_id}}"): Case(),
+    ("POST", f"{S}/uploads/{{upload_id}}/complete"): Case({}),
+    ("DELETE", f"{S}/uploads/{{upload_id}}"): Case(),
+    ("GET", f"{S}/list/{{bucket}}"): Case(sees_nothing=empty),
+    ("POST", f"{S}/signed-url"): Case({"bucket": "{bucket}", "key": "{key}"}),
+    ("GET", f"{S}/download/{{bucket}}/{{key}}"): Case(),
+    ("DELETE", f"{S}/delete/{{bucket}}/{{key}}"): Case(),
     ("GET", "/health"): Case(sees_nothing=own),
     ("GET", "/health/parts"): Case(sees_nothing=of_nobody),
 }
@@ -179,7 +189,11 @@ def ids(api: Gateway, user: User, workflow: dict[str, Any]) -> dict[str, str]:
         return id_
 
     here = f"{W}/{workflow['id']}"
+    upload_id, key = stored_file(api)
     return {
+        "upload_id": upload_id,
+        "bucket": "user-uploads",
+        "key": key,
         "workflow_id": workflow["id"],
         "version": "1",
         "node_id": "set",
@@ -196,6 +210,15 @@ def ids(api: Gateway, user: User, workflow: dict[str, Any]) -> dict[str, str]:
         "sandbox_id": made(f"{C}/sandbox", {"name": "mine"}),
         "tool_id": api.post(f"{C}/register-tool", {**NEW_TOOL, "tool_id": "of-the-first"}).json["tool_id"],
     }
+
+
+def stored_file(api: Gateway) -> tuple[str, str]:
+    """A file of this caller's: the id of its upload, and its key."""
+    ticket = api.post(f"{S}/upload", {"bucket": "user-uploads", "filename": "mine.txt", "size": 4}).json
+    assert put(ticket["url"], b"mine", ticket["headers"]).status_code == 200
+    done = api.post(f"{S}/uploads/{ticket['id']}/complete")
+    assert done.status == 200, done
+    return ticket["id"], done.json["key"]
 
 
 def keep_payload(user: User) -> bytes:
@@ -228,6 +251,7 @@ def test_without_a_token_nothing_is_told(gateway: Gateway, method: str, path: st
     ids |= {"trigger_id": str(uuid.uuid4()), "token_id": str(uuid.uuid4()), "item_id": str(uuid.uuid4())}
     ids |= {"version": "1", "node_id": "set", "sha256": "0" * 64}
     ids |= {"job_id": str(uuid.uuid4()), "document_key": "x"}
+    ids |= {"upload_id": str(uuid.uuid4()), "bucket": "user-uploads", "key": "x"}
     ids |= {"run_id": str(uuid.uuid4()), "sandbox_id": str(uuid.uuid4()), "tool_id": "of-the-first"}
     answer = gateway.send(method, path.format(**ids), filled(CASES[method, path].body, ids))
     assert answer.problem["status"] == 401
@@ -251,8 +275,9 @@ def test_to_another_tenant_nothing_is_there(
     for path, id_ in (
         (W, "workflow_id"), (f"{W}/executions", "execution_id"), (f"{W}/webhooks/subscriptions", "subscription_id"),
         (f"{W}/schedules", "schedule_id"), (f"{W}/storage-triggers", "trigger_id"), (I, "item_id"),
+        (f"{S}/uploads", "upload_id"), (f"{S}/download/user-uploads", "key"),
     ):  # fmt: skip
-        assert api.get(f"{path}/{ids[id_]}").status == 200
+        assert api.get(f"{path}/{ids[id_]}").status in (200, 307)
     assert api.get(f"{W}/executions/{ids['execution_id']}").json["status"] == "running"
 
 
@@ -272,6 +297,8 @@ def test_what_the_description_shows_as_a_body_is_accepted(
             shown += 1
             if "workflow_id" in example:
                 example["workflow_id"] = ids["workflow_id"]
+            if path == f"{S}/signed-url":
+                example["key"] = ids["key"]
             with subtests.test(method=method, path=path):
                 answer = api.send(method, path.format(**ids), example)
                 # No run here waits for a decision or a signal: what was sent is understood all the same.

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.buckets import DECLARATION, BucketsError, declared, make_directories
+from infra.buckets import DECLARATION, BucketsError, declared, make_directories, spoken
+from infra.local.serverless import read
+from infra.local.stack import ROOT
 from shared.storage import BUCKETS
 
 
@@ -15,7 +17,19 @@ def test_every_bucket_is_private_and_bounded_unless_the_stage_says_otherwise() -
     found = declared({})
     assert tuple(bucket.name for bucket in found) == BUCKETS
     assert [bucket.name for bucket in found if bucket.public] == []
-    assert all(0 < bucket.size_limit <= 50 * 1024 * 1024 for bucket in found)
+    assert all(0 < bucket.size_limit <= 1024**3 for bucket in found)
+
+
+def test_functions_are_told_what_is_declared() -> None:
+    for environment in ({}, {"MILLRACE_LARGE_FILE_BYTES": "52428800"}):
+        told = read(ROOT / "serverless.yml", env=environment).functions["storage"].environment["MILLRACE_BUCKETS"]
+        assert told == spoken(declared(environment))
+
+
+def test_a_project_that_takes_no_large_files_says_so_once() -> None:
+    assert {bucket.size_limit for bucket in declared({"MILLRACE_LARGE_FILE_BYTES": "52428800"})} == {52428800}
+    with pytest.raises(BucketsError, match=r"user-uploads\.size_limit"):
+        declared({"MILLRACE_LARGE_FILE_BYTES": str(6 * 1024**3)})
 
 
 def test_a_stage_may_make_only_the_documents_public() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 KEY = "sb_secret_the-only-key-that-this-project-knows"
 #: What a project allows unless its owner raises it.
-PROJECT_LIMIT = 50 * 1024 * 1024
+PROJECT_LIMIT = 1024**3
 
 
 @dataclass

@@ -62,7 +62,7 @@ def test_drift_is_repaired_and_named_and_nothing_is_deleted(project: StorageApi,
     done = run("--json")
     assert done.code == 0, done.stderr
     assert done.result("rag-files")["changes"] == ["public: yes → no"]
-    assert done.result("user-uploads")["changes"] == ["size limit: 1 → 52428800"]
+    assert done.result("user-uploads")["changes"] == ["size limit: 1 → 1073741824"]
     assert done.result("ocr-documents")["changes"][0].startswith("media types: image/png → application/pdf, ")
     assert done.result("code-executions")["outcome"] == "created"
     assert done.result("workflow-attachments")["outcome"] == "unchanged"
@@ -274,7 +274,7 @@ def test_one_bucket_that_fails_is_reported_and_the_others_are_made(project: Stor
     assert done.code == 1
     assert {done.outcomes[name] for name in BUCKETS} == {"failed"}
     assert "file size limit" in json.loads(done.stderr)["remedy"]
-    project.limit = 50 * 1024 * 1024
+    project.limit = 1024**3
     project.broken = {"user-uploads"}
     done = run("--json")
     assert done.code == 3

@@ -58,7 +58,7 @@ def test_a_provisioned_project_is_clean(project: TestDatabase) -> None:
     ("change", "says"),
     [
         ("public = true", "is public, should be private"),
-        ("file_size_limit = null", "takes files of any size, should be up to 52428800 bytes"),
+        ("file_size_limit = null", "takes files of any size, should be up to 1073741824 bytes"),
         ("allowed_mime_types = '{text/html}'", "takes text/html, should take any type"),
     ],
 )

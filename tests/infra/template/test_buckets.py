@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from functions.storage import keys
 from infra.buckets import declared
 from infra.template.compiler import Template
 from tests.infra.template.reading import properties, spelled
@@ -52,11 +54,20 @@ def test_a_bucket_is_private_encrypted_versioned_and_outlives_the_stack(dev: Tem
     [rule] = settings["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     assert settings["VersioningConfiguration"] == {"Status": "Enabled"}
-    [tidy] = settings["LifecycleConfiguration"]["Rules"]
+    rules = {rule["Id"]: rule for rule in settings["LifecycleConfiguration"]["Rules"]}
+    assert set(rules) == {"tidy", "forget-uploads"} if name == "user-uploads" else {"tidy"}
+    tidy = rules["tidy"]
     assert tidy["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert tidy["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert "ExpirationInDays" not in tidy, "nobody's files end by themselves"
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_uploads_that_nobody_completed_are_forgotten_with_all_versions(dev: Template) -> None:
+    _, rule = ours(dev)["user-uploads"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["Prefix"] == keys.landing_key(UUID(int=0), UUID(int=0)).partition("/")[0] + "/"
+    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 
 @pytest.mark.parametrize("name", DECLARED)
