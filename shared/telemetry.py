@@ -289,3 +289,9 @@ def observed(handler: Callable[[Any, Any], Result]) -> Callable[[Any, Any], Resu
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     set_up()
+    if (
+        os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+    ):  # every face imports this module, so all prepare
+        from shared import snapshot
+
+        snapshot.prepare()

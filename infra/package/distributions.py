@@ -19,7 +19,7 @@ from pathlib import Path
 
 #: What Lambda's Python runtime brings along. Source: AWS Lambda Developer Guide, "Building Lambda functions with
 #: Python", "Runtime-included SDK versions".
-RUNTIME = frozenset({"boto3", "botocore", "awslambdaric"})
+RUNTIME = frozenset({"boto3", "botocore", "awslambdaric", "snapshot-restore-py"})
 
 #: In ``requirements``; the first goes before the others.
 LOCKS = ("dev.txt", "ocr.txt", "code-sandbox.txt")
