@@ -16,7 +16,6 @@ NOT_DEPLOYED: dict[str, tuple[str, str]] = {
     "ai_prompt": ("agents", "asks a language model"),
     "ai-prompt": ("agents", "asks a language model"),
     "rag_switch": ("rag_query", "retrieves from an index"),
-    "ocr_switch": ("ocr", "reads text from documents"),
     "scraping": ("scrape", "fetches and extracts pages"),
     "browser": ("browser", "drives a browser"),
     "social_monitoring": ("osint", "watches public sources"),

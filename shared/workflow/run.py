@@ -131,7 +131,14 @@ class Run:
     def _take_result(self, node_id: str, step: OpenStep, result: dict[str, Any]) -> None:
         since = step.since or self.clock()
         if result["status"] == "completed":
-            self._succeed(node_id, step.attempt, Output(result["result"]), since)
+            try:
+                output = Output(self.payloads.resolve(self.owner, result["result"]))
+            except (MillraceError, OSError):  # what is large is kept in a bucket, which may not answer now
+                logger.warning("a job's result could not be fetched", exc_info=True, extra={"execution_id": self.id})
+                failure = StepError("The job's result could not be fetched.", kind="storage", retryable=True)
+                self._fail(node_id, step.attempt, failure, since)
+                return
+            self._succeed(node_id, step.attempt, output, since)
             return
         error = result["error"] or {"kind": "cancelled", "message": "The job was cancelled."}
         failure = StepError(

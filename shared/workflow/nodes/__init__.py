@@ -9,6 +9,7 @@ from shared.workflow.nodes import (
     http_request,
     map,  # noqa: A004
     merge,
+    ocr_switch,
     reduce,
     respond,
     set_variable,
@@ -26,6 +27,7 @@ __all__ = [
     "http_request",
     "map",
     "merge",
+    "ocr_switch",
     "reduce",
     "respond",
     "set_variable",
