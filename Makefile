@@ -93,10 +93,10 @@ reference: install-dev ## Write anew what is made from the code: docs/settings.m
 	$(BIN)/python -m infra.reference
 	$(BIN)/python -m infra.review.snapshot
 
-package: install-dev ## Build a zip per function to dist/packages; TARGET=arm64, x86_64 or host (default: the first two)
+package: install-dev install-code ## Build a zip per function to dist/packages; TARGET=arm64, x86_64 or host (default: the first two)
 	@$(BIN)/millrace package $(if $(TARGET),--target $(TARGET))
 
-package-report: install-dev ## Build for this machine and time each function's cold import
+package-report: install-dev install-code ## Build for this machine and time each function's cold import
 	@$(BIN)/millrace package --measure
 
 image-tree: install-dev install-ocr ## Gather the files of the functions that are images in dist/images; TARGET as above
@@ -113,7 +113,8 @@ template: install-dev install-deploy ## Compile serverless.yml for STAGE to dist
 lint-template: template ## Lint dist/template.json
 	$(BIN)/cfn-lint --template dist/template.json --ignore-checks W3005
 
-deploy: install-dev install-deploy ## Deploy the packages to STAGE: docs/deploy.md says what comes before
+deploy: install-dev install-code install-deploy ## Build the packages and deploy them to STAGE: docs/deploy.md says what comes before
+	@$(BIN)/millrace package --as-deployed
 	@$(BIN)/python -m infra.template --stage $(STAGE) --ready
 	node_modules/.bin/osls deploy --stage $(STAGE)
 

@@ -50,6 +50,9 @@ def package(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to; a folder per target is made in it.")] = (
         ROOT / "dist" / "packages"
     ),
+    as_deployed: Annotated[
+        bool, typer.Option("--as-deployed", help="Each function for the one processor that serverless.yml names.")
+    ] = False,
     measure: Annotated[
         bool, typer.Option("--measure", help="Build for this machine too; import each function and time it.")
     ] = False,
@@ -71,13 +74,15 @@ def package(
     names = [name.value for name in target or ()] or ([HERE] if measure else list(FOR_LAMBDA))
     if measure and HERE not in names:
         names.append(HERE)
+    kind = storage.partition(":")[0] or "s3"
     built: list[Package] = []
     starts: list[ColdStart] = []
     try:
-        wanted = faces(ROOT, functions, storage=storage.partition(":")[0])
-        with _progress(session, len(wanted) * len(names) + len(wanted) * measure) as advance:
-            for name in names:
-                built += build(ROOT, TARGETS[name], wanted, folder=output / name, progress=advance)
+        wanted = faces(ROOT, functions, storage=kind)
+        by_target = {name: [face for face in wanted if not as_deployed or face.target == name] for name in names}
+        with _progress(session, sum(map(len, by_target.values())) + len(wanted) * measure) as advance:
+            for name, some in by_target.items():
+                built += build(ROOT, TARGETS[name], some, folder=output / name, storage=kind, progress=advance)
             for face in wanted if measure else ():
                 advance(HERE, face.name, "importing")
                 starts.append(cold_start(face.name, face.handler, (output / HERE / face.name).absolute()))

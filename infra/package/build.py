@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.variables import load_yaml
-from infra.package import archive
+from infra.package import archive, record
 from infra.package.closure import closure
 from infra.package.distributions import read_lock
 from infra.package.staging import Face, PackageError, Staged, add_bytecode, install, stage, uv
@@ -70,24 +70,28 @@ def faces(root: Path, names: Collection[str] | None = None, *, storage: str = "s
         raise PackageError(f"{', '.join(other)} {remedy}")
     unused = [file for kind, file in CLIENTS.items() if kind != storage]
     return [
-        Face(name, handler, closure(root, handler, unused))
-        for name, (handler, image) in listed.items()
+        Face(name, handler, closure(root, handler, unused), target)
+        for name, (handler, image, target) in listed.items()
         if image is images and (not names or name in names)
     ]
 
 
-def _listed(root: Path) -> Iterator[tuple[str, tuple[str, bool]]]:
-    """Each function's handler, and whether it is an image, as ``serverless.yml`` says; variables are not resolved."""
+def _listed(root: Path) -> Iterator[tuple[str, tuple[str, bool, str]]]:
+    """Each function's handler, whether it is an image, and its processor, as ``serverless.yml`` says.
+
+    Variables are not resolved: none of these three is one.
+    """
     document = load_yaml(root / "serverless.yml")
     functions = document.get("functions") if isinstance(document, dict) else None
     if not isinstance(functions, dict):
         raise PackageError("serverless.yml lists no functions")
+    everywhere = (document.get("provider") or {}).get("architecture", "x86_64")  # Lambda's own default
     for name, definition in functions.items():
         match definition:
             case {"image": {"command": [str(handler)]}}:
-                yield str(name), (handler, True)
+                yield str(name), (handler, True, definition.get("architecture", everywhere))
             case {"handler": str(handler)}:
-                yield str(name), (handler, False)
+                yield str(name), (handler, False, definition.get("architecture", everywhere))
             case _:
                 raise PackageError(f"serverless.yml: the function {name} has no handler")
 
@@ -98,10 +102,12 @@ def build(
     wanted: Sequence[Face],
     *,
     folder: Path,
+    storage: str = "s3",
     progress: Progress = lambda target, function, what: None,
 ) -> list[Package]:
     """Build ``wanted`` for ``target`` into ``folder``, as ``<function>.zip``.
 
+    ``storage`` is what :func:`faces` was told, and is written down beside the zips (:func:`infra.package.record.read`).
     For this machine, each package is also unpacked beside its zip. Raises :class:`PackageError` and leaves what was
     built before.
     """
@@ -149,6 +155,7 @@ def build(
             if target.name == HERE:
                 _unpack(done / package.path.name, folder / package.function, work)
             (done / package.path.name).replace(package.path)
+        record.write(folder, {package.path.name: record.Built(package.sha256, storage) for package in packages})
     return packages
 
 

@@ -38,6 +38,7 @@ class Face:
     name: str
     handler: str
     closure: Closure
+    target: str = ""  #: what ``serverless.yml`` deploys it on
 
 
 @dataclass

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from infra.local.variables import ServerlessError
 from infra.template import connections, readiness
-from infra.template.compiler import Template, TemplateError, compile_template
+from infra.template.compiler import Template, TemplateError, compile_template, packages
 from infra.template.stage import read_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (TemplateError, ServerlessError) as error:
         return _refuse([str(error)])
     used = connections.count(template, stage)
-    if complaints := [*used.complaints, *(readiness.lacking(template) if given.ready else ())]:
+    complaints = list(used.complaints)
+    if given.ready:
+        complaints += readiness.lacking(template)
+        built = packages(ROOT, given.stage, os.environ)
+        complaints += readiness.unfit(ROOT, built, os.environ.get("MILLRACE_STORAGE", "s3"))
+    if complaints:
         return _refuse(complaints)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(template.body, indent=2) + "\n", encoding="utf-8")

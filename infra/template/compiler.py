@@ -92,7 +92,7 @@ def compile_template(root: Path, stage: str, env: Mapping[str, str] | None = Non
 
 
 def packages(root: Path, stage: str, env: Mapping[str, str]) -> list[Path]:
-    """Where ``serverless.yml`` says that each function's package lies, from ``root``; images have none."""
+    """Where ``serverless.yml`` says that each function's package lies, below ``root``; images have none."""
     document = load_yaml(root / "serverless.yml")
     functions = Variables(root, document, stage, env).resolve(document["functions"])
     return [Path(function["package"]["artifact"]) for function in functions.values() if "image" not in function]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from infra.package import record
 from infra.template.compiler import Template
 
 #: What ``serverless.yml`` names until an image is built: osls asks a registry for any tag, and for no digest.
@@ -18,6 +20,8 @@ def lacking(template: Template) -> Iterator[str]:
     for path in template.missing:
         yield f"{path} is not built: `make package`."
     for logical, function in template.resources("AWS::Lambda::Function").items():
+        if "VpcConfig" in function["Properties"]:
+            continue  # the sandbox is told nothing
         given = function["Properties"].get("Environment", {}).get("Variables", {})
         if str(function["Properties"]["Code"].get("ImageUri", "")).endswith(NO_IMAGE):
             yield f"{logical} is an image that is not named: docs/packages.md says how to build it."
@@ -25,6 +29,21 @@ def lacking(template: Template) -> Iterator[str]:
             yield f"{logical} is not told where the database is: unset the empty MILLRACE_…_DATABASE_URL."
         if "MILLRACE_JWT_SECRET" in given and not (given["MILLRACE_JWT_SECRET"] or given.get("MILLRACE_JWT_JWKS_URL")):
             yield f"{logical} cannot check tokens: set MILLRACE_JWT_JWKS_URL."
+
+
+def unfit(root: Path, packages: Iterable[Path], storage: str) -> Iterator[str]:
+    """One sentence for each package below ``root`` that has no client for where objects are kept.
+
+    ``storage`` is ``MILLRACE_STORAGE`` as it is deployed.
+    """
+    kind = storage.partition(":")[0] or "s3"
+    for path in packages:
+        built = record.read(root / path)
+        if built is None:
+            if (root / path).is_file():
+                yield f"{path} is not what `make package` built: build it again."
+        elif built.storage != kind:
+            yield f"{path} has {built.storage}'s client, MILLRACE_STORAGE names {kind}: `make package` with it set."
 
 
 def readable_secrets(template: Template) -> Iterator[str]:

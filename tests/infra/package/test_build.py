@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from infra import cli
 from infra.cli.exits import Exit, Failure
 from infra.package import build as building
-from infra.package import bytecode, staging
+from infra.package import bytecode, record, staging
 from infra.package.build import MAX_UNZIPPED, MAX_ZIPPED, Package, PackageError, build, faces
 from infra.package.targets import HERE, LAMBDA_PYTHON, TARGETS, interpreter
 from tests.infra.package.conftest import ROOT
@@ -79,6 +79,25 @@ def test_it_holds_what_the_face_reaches_and_nothing_else(arm: Package) -> None:
     assert [name for name in names if name.startswith("sql/queries/")] == ["sql/queries/schedule_tick.sql"]
     assert not [name for name in names if re.search(r"(^|/)tests/|\.pyi$|/RECORD$|^bin/|^infra/|^sql/migrations", name)]
     assert not {name.split(" ")[0] for name in arm.distributions} & {"boto3", "fastapi", "cel_expr_python"}
+
+
+def test_what_it_was_built_for_is_written_down_until_it_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "packages"
+    [made] = build(ROOT, TARGETS["arm64"], faces(ROOT, [FACE], storage="supabase"), folder=folder, storage="supabase")
+    assert record.read(made.path) == (made.sha256, "supabase")
+    assert record.read(folder / "another.zip") is None
+    made.path.write_bytes(b"another")
+    assert record.read(made.path) is None
+
+
+def test_each_function_is_built_for_the_processor_that_it_is_deployed_on(tmp_path: Path) -> None:
+    chosen = ["package", FACE, "code-sandbox", "--as-deployed", "--output", str(tmp_path)]
+    ran = CliRunner().invoke(cli.app, ["--json", *chosen])
+    assert ran.exit_code == 0, ran.output
+    assert {made["function"]: made["target"] for made in json.loads(ran.stdout)["packages"]} == {
+        FACE: "arm64",
+        "code-sandbox": "x86_64",
+    }
 
 
 def test_it_is_compiled_where_an_interpreter_of_that_version_is(arm: Package) -> None:
