@@ -7,9 +7,10 @@ only where both sides are columns of long lines, so that a table stays whole; wh
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median
 
 from functions.ocr.document import Block, Box, Line, Word
@@ -18,6 +19,8 @@ from functions.ocr.document import Block, Box, Line, Word
 GUTTER = 1.5
 #: and the pieces left and right of it are on average longer than this many of their heights: else it is a table.
 LONG = 9.0
+#: One piece in so many may lie across a gutter.
+MOST_ACROSS = 4
 #: Two pieces are on one line when they share more than this part of the lower one's height.
 SAME_LINE = 0.5
 #: A paragraph ends where the next line begins more than this many line heights below.
@@ -61,23 +64,59 @@ def enclosing(boxes: Iterable[Box]) -> Box:
 
 
 def columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """The pieces as regions in reading order: cut at gutters, recursively, left before right."""
-    if len(pieces) < 4:
+    """The pieces as regions in reading order.
+
+    A gutter with columns on both sides parts them, left before right, each looked at again. Pieces that lie across it
+    (a heading over both columns) part the page into bands, read one after the other.
+    """
+    middle = _gutter(pieces)
+    if middle is None:
         return [list(pieces)]
-    height = median(piece.size for piece in pieces)
-    best: tuple[float, float] | None = None  # (width, where)
-    reach = -math.inf
-    for piece in sorted(pieces, key=lambda piece: piece.box[0]):
-        gap = piece.box[0] - reach
-        if gap > GUTTER * height and math.isfinite(gap) and (best is None or gap > best[0]):
-            best = (gap, reach + gap / 2)
-        reach = max(reach, piece.box[2])
-    if best is not None:
-        left = [piece for piece in pieces if piece.box[2] <= best[1]]
-        right = [piece for piece in pieces if piece.box[2] > best[1]]
-        if _is_column(left) and _is_column(right):
-            return columns(left) + columns(right)
-    return [list(pieces)]
+    regions: list[list[Piece]] = []
+    left: list[Piece] = []
+    right: list[Piece] = []
+    across: list[Piece] = []
+    for piece in [*sorted(pieces, key=lambda piece: piece.box[1] + piece.box[3]), None]:
+        if piece is None or piece.box[0] < middle < piece.box[2]:
+            for side in (left, right):
+                if side:
+                    regions += columns(side)
+            left, right = [], []
+            if piece is not None:
+                across.append(piece)
+            continue
+        if across:
+            regions.append(across)
+            across = []
+        (left if piece.box[2] <= middle else right).append(piece)
+    return [*regions, across] if across else regions
+
+
+def _gutter(pieces: Sequence[Piece]) -> float | None:
+    """The middle of the widest gutter that the fewest pieces lie across, with a column on either side, if there is one.
+
+    Between two neighbouring edges of pieces, how many lie across is the same: runs of such stretches are looked at.
+    """
+    if len(pieces) < 4:
+        return None
+    least = GUTTER * median(piece.size for piece in pieces)
+    edges = sorted({edge for piece in pieces for edge in (piece.box[0], piece.box[2])})
+    starts, ends = sorted(piece.box[0] for piece in pieces), sorted(piece.box[2] for piece in pieces)
+    over = [bisect_right(starts, edge) - bisect_right(ends, edge) for edge in edges[:-1]]
+    for crossing in range(len(pieces) // MOST_ACROSS + 1):
+        gaps = []
+        for open_, run in groupby(range(len(over)), key=lambda index: over[index] <= crossing):
+            if open_:
+                stretch = list(run)
+                gaps.append((edges[stretch[-1] + 1] - edges[stretch[0]], edges[stretch[0]], edges[stretch[-1] + 1]))
+        for width, first, last in sorted(gaps, reverse=True):
+            if width < least:
+                break
+            left = [piece for piece in pieces if piece.box[2] <= (first + last) / 2]
+            right = [piece for piece in pieces if piece.box[0] >= (first + last) / 2]
+            if _is_column(left) and _is_column(right) and len(left) + len(right) >= len(pieces) - crossing:
+                return (first + last) / 2
+    return None
 
 
 def _is_column(pieces: Sequence[Piece]) -> bool:

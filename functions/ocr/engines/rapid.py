@@ -20,7 +20,6 @@ import ctypes
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from functions.ocr.document import Box, Word
 from functions.ocr.engines import SURE, Reading, score
+from functions.ocr.engines.ctc import Recognised, decode
 from functions.ocr.errors import Unreadable
 from functions.ocr.layout import Piece, enclosing
 
@@ -40,9 +40,14 @@ Quad = NDArray[np.float32]  #: four corners, clockwise from the top left
 
 #: Most pixels of the picture that lines are looked for in: A4 at 110 dpi.
 DETECTION_PIXELS = 1280 * 912
+#: A shorter side with fewer pixels is enlarged to it, but no more than so many times.
+DETECTION_SIDE = 736
+MOST_ENLARGED = 2.0
 #: A picture longer than this many times its width is looked at in pieces, each SLICE widths long.
 LONG_PICTURE = 3.0
 SLICE = 1.5
+#: Width of the narrowest line that the recogniser takes, in heights; a narrower one is padded.
+LEAST_RATIO = 320 / 48
 #: Lines less sure than this are pictures taken for text.
 LEAST_SCORE = 0.5
 #: A box taller than this many widths may be text that runs up or down.
@@ -57,22 +62,11 @@ MMAP_BYTES = 1024 * 1024
 GAP = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """One line: its text, and of each letter the sureness and the place of its middle on a line of ``length``."""
-
-    text: str
-    sureness: tuple[float, ...]
-    middles: tuple[float, ...]
-    length: float
-    score: float
-
-
 class Rapid:
     """The two networks. Not to be used by two threads at once."""
 
     def __init__(self, threads: int = 0) -> None:
-        self._detector, self._recogniser = _load(threads or os.cpu_count() or 1)
+        self._detector, self._recogniser = _load(min(threads or cores(), cores()))
 
     def read(self, image: Image.Image) -> Reading:
         """The text of a picture, whichever way up it lies."""
@@ -115,21 +109,23 @@ class Rapid:
 
     def _detect(self, pixels: Pixels) -> list[Quad]:
         height, width = pixels.shape[:2]
-        shrink = min(1.0, math.sqrt(DETECTION_PIXELS / (width * height)))
-        self._detector.limit_side_len = max(32, round(shrink * max(width, height)))
+        # Small pictures are enlarged: on large letters the boxes lie closer.
+        factor = math.sqrt(DETECTION_PIXELS / (width * height))
+        factor = min(factor, max(1.0, DETECTION_SIDE / min(width, height)), MOST_ENLARGED)
+        self._detector.limit_type = "max" if factor < 1 else "min"
+        side = max(width, height) if factor < 1 else min(width, height)
+        self._detector.limit_side_len = max(32, round(factor * side))
         boxes = self._detector(pixels).boxes
         return [] if boxes is None else [np.array(box, np.float32) for box in boxes]
 
     def recognise(self, crop: Pixels) -> Recognised:
         """The text of one line's picture."""
-        from rapidocr.ch_ppocr_rec import TextRecInput
-
-        found = self._recogniser(TextRecInput(img=[crop], return_word_box=True))
-        text, info = found.txts[0], found.word_results[0]
-        columns = iter(column for word in info.word_cols for column in word)
-        # A column is where the network is surest of a letter: its middle. A space has none of its own.
-        middles = tuple(0.0 if letter.isspace() else next(columns, 0.0) + 0.5 for letter in text)
-        return Recognised(text, tuple(info.confs[: len(text)]), middles, max(info.line_txt_len, 1.0), found.scores[0])
+        height, width = crop.shape[:2]
+        ratio = width / height
+        padded = max(ratio, LEAST_RATIO)
+        picture = self._recogniser.resize_norm_img(crop, padded)
+        [shares] = self._recogniser.session(picture[np.newaxis].astype(np.float32))
+        return decode(shares, self._recogniser.postprocess_op.character, len(shares) * ratio / padded)
 
     def _line(self, pixels: Pixels, quad: Quad) -> Recognised | None:
         crop = _crop(pixels, quad)
@@ -155,6 +151,12 @@ def _mean_score(lines: Sequence[Recognised]) -> float:
     return sum(line.score * len(line.text) for line in lines) / letters if letters else 0.0
 
 
+def cores() -> int:
+    """Cores that this process may use: more threads than these wait for each other, spinning."""
+    allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def _load(threads: int) -> tuple[Any, Any]:
     try:
         import rapidocr
@@ -173,7 +175,7 @@ def _load(threads: int) -> tuple[Any, Any]:
             "Det.limit_type": "max",
             "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
             "Rec.rec_batch_num": 1,
-            "EngineConfig.onnxruntime.intra_op_num_threads": min(threads, os.cpu_count() or 1),
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     ).cfg
