@@ -59,8 +59,17 @@ class Child:
             raise NotReady("it ended")
         hello = json.loads(frame[1])
         self.layers = tuple(hello["layers"])
-        if self.process is None:  # it waits for the request, so that the number is certainly its own
-            self._handle = os.pidfd_open(hello["pid"])
+        if self.process is None:
+            self._hold(hello["pid"])
+
+    def _hold(self, pid: int) -> None:
+        """Get hold of the process itself, as numbers are used again. Raises :class:`NotReady` if it ended meanwhile."""
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise NotReady("it was ended") from None
+        if select.select([self._handle], [], [], 0)[0]:
+            raise NotReady("it was ended")
 
     def kill(self) -> None:
         """End it now, wherever it is."""
@@ -117,20 +126,22 @@ class Nursery:
             os.close(tells)
         return Child(ours, told)
 
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def last_words(self) -> str:
         """What it said before it ended; ends it."""
-        self.close()
-        assert self._process.stderr is not None
-        return self._process.stderr.read().decode("utf-8", "replace").strip()[-1000:] or "it ended without a word"
+        self._control.close()
+        try:
+            _, said = self._process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            _, said = self._process.communicate()
+        return said.decode("utf-8", "replace").strip()[-1000:] or "it ended without a word"
 
     def close(self) -> None:
         """End it; those that are idle end with it."""
-        self._control.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.last_words()
 
 
 def spawn(language: str, module: Path) -> Child:

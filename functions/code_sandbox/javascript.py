@@ -39,6 +39,9 @@ class JavaScript:
                 function = ours.get(str(wanted.name), _refused)
                 self._wasi.define_one(linker, "env", str(wanted.name), wanted.type, function)
         self._exports = linker.instantiate(store, module).exports(store)
+        memory = self._exports["memory"]
+        assert isinstance(memory, Memory)
+        self._memory = memory
         self._functions: dict[str, Func] = {}
         self._run: Run | None = None
         self._limit = 1 << 32
@@ -50,6 +53,7 @@ class JavaScript:
             raise RuntimeError("QuickJS does not start")
         self._call("qjs_set_max_stack_size", _STACK)
         self._call("qjs_set_promise_rejection_handler", 1)
+        self._size_at, _ = self._text(b"\0\0\0")  # where the engine writes how long a text is
         name, size = self._text(b"host")
         host = self._call("qjs_new_host_function", name, size, 0)
         made = self._evaluate(PRELUDE.read_text(encoding="utf-8"), "prelude.js", 0)
@@ -69,9 +73,7 @@ class JavaScript:
         run.report(self._execute(run.request["code"]))
 
     def memory_bytes(self) -> int:
-        memory = self._exports["memory"]
-        assert isinstance(memory, Memory)
-        return memory.data_len(self._store)
+        return self._memory.data_len(self._store)
 
     def _execute(self, code: str) -> bytes:
         """Evaluate the code; the report."""
@@ -106,17 +108,12 @@ class JavaScript:
         answer = function(self._store, *arguments)
         return 0 if answer is None else int(answer) & 0xFFFF_FFFF
 
-    def _memory(self) -> Memory:
-        memory = self._exports["memory"]
-        assert isinstance(memory, Memory)
-        return memory
-
     def _text(self, text: bytes) -> tuple[int, int]:
         """Put a text into the engine's memory: where it is, and its size. A zero follows it."""
         where = self._call("wasm_malloc", len(text) + 1)
         if where == 0:
             raise Exceeded("memory", "the code or its input leaves no memory to run in")
-        self._memory().write(self._store, text + b"\0", where)
+        self._memory.write(self._store, text + b"\0", where)
         return where, len(text)
 
     def _array(self, handles: list[int]) -> int:
@@ -151,25 +148,21 @@ class JavaScript:
         return self._string(answer, MOST_SAID)
 
     def _string(self, value: int, most: int) -> bytes:
-        size_at, _ = self._text(b"\0\0\0")
-        at = self._call("qjs_get_string_len", value, size_at)
+        at = self._call("qjs_get_string_len", value, self._size_at)
         if at == 0:
             return b""
-        size = int.from_bytes(self._memory().read(self._store, size_at, size_at + 4), "little")
-        text = bytes(self._memory().read(self._store, at, at + min(size, most)))
+        size = int.from_bytes(self._memory.read(self._store, self._size_at, self._size_at + 4), "little")
+        text = bytes(self._memory.read(self._store, at, at + min(size, most)))
         self._call("qjs_free_cstring", at)
-        self._call("wasm_free", size_at)
         return text
 
     # --- what the prelude asks of us
 
     def _host_call(self, name: int, size: int, this: int, count: int, arguments: int) -> int:
-        if count < 2:
+        said = self._string(self._wasi.memory.u32(arguments), MOST_SAID) if count else b""
+        answer = self._answer(chr(said[0]), said[1:]) if said else b""
+        if not answer:
             return self._call("qjs_get_undefined")
-        memory = self._wasi.memory
-        wish = self._string(memory.u32(arguments), 16).decode("utf-8", "replace")
-        said = self._string(memory.u32(arguments + 4), MOST_SAID)
-        answer = self._answer(wish, said)
         where, length = self._text(answer)
         made = self._call("qjs_new_string", where, length)
         self._call("wasm_free", where)
@@ -180,11 +173,11 @@ class JavaScript:
         if run is None:
             return b""
         match wish:
-            case "out" | "err":
-                run.output(STDOUT if wish == "out" else STDERR, said)
-            case "now":
+            case "o" | "e":
+                run.output(STDOUT if wish == "o" else STDERR, said)
+            case "n":
                 return str(run.time.read(1) / 1e6).encode()
-            case "sleep":
+            case "s":
                 run.time.sleep(int(max(0.0, min(float(said), 1e9)) * 1e6))
             case _:
                 try:
@@ -194,25 +187,25 @@ class JavaScript:
         return b""
 
     def _file(self, run: Run, wish: str, said: bytes) -> bytes:
-        if wish == "list":
+        if wish == "l":
             return json.dumps(sorted(path for path, _ in run.folder.everything())).encode()
         path, _, content = said.partition(b"\0")
         above, name, node = run.folder.find(run.folder.root, path)
-        if wish in ("write", "writeBytes"):
+        if wish in ("w", "W"):
             if node is None:
                 node = run.folder.add(above, name, File())
             if not isinstance(node, File):
                 raise FolderError(31)
-            data = content if wish == "write" else content.decode("utf-8", "replace").encode("latin-1", "replace")
+            data = content if wish == "w" else content.decode("utf-8", "replace").encode("latin-1", "replace")
             run.folder.resize(node, len(data))
             run.folder.write(node, 0, data)
             return b""
         if not isinstance(node, File):
             raise FolderError(31 if node is not None else 44)
-        if wish == "remove":
+        if wish == "d":
             run.folder.remove(above, name)
             return b""
-        return bytes(node.data) if wish == "read" else bytes(node.data).decode("latin-1").encode()
+        return bytes(node.data) if wish == "r" else bytes(node.data).decode("latin-1").encode()
 
     def _rejected(self, promise: int, reason: int, handled: int) -> None:
         identity = self._call("qjs_get_value_ptr", promise)

@@ -73,7 +73,7 @@ class Time:
 
     def sleep(self, nanoseconds: int) -> None:
         if self._now is not None:
-            self._now += nanoseconds
+            self._now = min(self._now + nanoseconds, (1 << 63) - 1)
         else:  # the parent ends the run long before
             time.sleep(min(nanoseconds / 1e9, 3600.0))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from functions.code_sandbox.child import Ended
 from functions.code_sandbox.runtimes import RUNTIMES
@@ -34,6 +34,19 @@ _BOUNDS = (
 _NEARLY = 0.9  #: of the memory: an interpreter that dies with so much was refused the rest
 
 
+class Done(BaseModel):
+    """A process's own words about the end of its run."""
+
+    ended: Literal["exit", "limit", "trap"]
+    code: int = 0  #: the program's, where it came to its exit
+    limit: Limit = Limit.WALL
+    message: str = ""
+    overflow: bool = False  #: calls inside each other filled a stack
+    cpu_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    memory_bytes: int = Field(default=0, ge=0)
+    said: int = Field(default=0, ge=0)  #: bytes printed, also those that were not handed on
+
+
 @dataclass
 class Heard:
     """All that a process said."""
@@ -42,10 +55,11 @@ class Heard:
     stderr: bytearray = field(default_factory=bytearray)
     report: bytes = b""
     artifacts: list[tuple[str, bytes]] = field(default_factory=list)
-    done: dict[str, Any] | None = None  #: its own words about its end
+    done: Done | None = None
     ended: Ended | None = None  #: what the system says about it
     late: bool = False  #: it was killed, for its time was over
     flooded: bool = False  #: it was killed, for it said more than any run may
+    confused: bool = False  #: it was killed, for what it said is not what our processes say
     wall_seconds: float = 0.0
 
 
@@ -54,8 +68,9 @@ def outcome(request: CodeRequest, heard: Heard) -> CodeOutcome:
     limit, error, result = _judge(request, heard)
     ended = RunStatus.COMPLETED if error is None else RunStatus.FAILED
     status = ended if limit is None else RunStatus.LIMIT
-    done = heard.done or {}
-    cpu = done.get("cpu_seconds", heard.ended.cpu_seconds if heard.ended else heard.wall_seconds)
+    done = heard.done or Done(
+        ended="trap", cpu_seconds=heard.ended.cpu_seconds if heard.ended is not None else heard.wall_seconds
+    )
     printed = len(heard.stdout) + len(heard.stderr)
     return CodeOutcome(
         status=status,
@@ -67,9 +82,9 @@ def outcome(request: CodeRequest, heard: Heard) -> CodeOutcome:
         artifacts=_files(heard),
         usage=CodeUsage(
             wall_ms=round(heard.wall_seconds * 1000, 3),
-            cpu_ms=round(cpu * 1000, 3),
-            memory_bytes=done.get("memory_bytes", 0),
-            output_bytes=max(printed, done.get("said", 0)),
+            cpu_ms=round(done.cpu_seconds * 1000, 3),
+            memory_bytes=done.memory_bytes,
+            output_bytes=max(printed, done.said),
         ),
         runtime=RUNTIMES[request.language].name,
     )
@@ -89,21 +104,21 @@ def _judge(request: CodeRequest, heard: Heard) -> tuple[Limit | None, CodeError 
     if heard.flooded:
         return Limit.OUTPUT, CodeError(type="Limit", message="it said more than a run may say"), None
     done = heard.done
-    if done is None:
-        if heard.ended is not None and heard.ended.signal == 9:  # not we: the system ran out of memory
+    if done is None or heard.confused:
+        if (
+            not heard.confused and heard.ended is not None and heard.ended.signal == 9
+        ):  # not we: the system ran out of memory
             return Limit.MEMORY, CodeError(type="Limit", message="the system ended it for want of memory"), None
         which = "" if heard.ended is None else f" (signal {heard.ended.signal})"
         return None, CodeError(type="Crashed", message=f"the process of the run ended without an answer{which}"), None
-    if done["ended"] == "refused":
-        return Limit.FILES, CodeError(type="Limit", message=done["message"]), None
-    if done["ended"] == "limit":
-        return Limit(done["limit"]), CodeError(type="Limit", message=done["message"]), None
-    full = done["memory_bytes"] >= _NEARLY * limits.memory_mb * 1024 * 1024
-    if done["ended"] == "trap":
-        if done["overflow"]:
+    if done.ended == "limit":
+        return done.limit, CodeError(type="Limit", message=done.message), None
+    full = done.memory_bytes >= _NEARLY * limits.memory_mb * 1024 * 1024
+    if done.ended == "trap":
+        if done.overflow:
             return Limit.RECURSION, CodeError(type="Limit", message="calls inside each other fill the stack"), None
-        return Limit.MEMORY if full else None, CodeError(type="Crashed", message=done["message"]), None
-    return _read(heard.report, done["code"], full, limits.result_bytes)
+        return Limit.MEMORY if full else None, CodeError(type="Crashed", message=done.message), None
+    return _read(heard.report, done.code, full, limits.result_bytes)
 
 
 def _read(report: bytes, code: int, full: bool, most: int) -> tuple[Limit | None, CodeError | None, Any]:
@@ -115,7 +130,7 @@ def _read(report: bytes, code: int, full: bool, most: int) -> tuple[Limit | None
         try:
             return None, None, strict_json.loads(content)
         except MillraceError as fault:
-            details = "; ".join(f"{part['path'] or 'it'} {part['message']}" for part in fault.errors[:3])
+            details = "; ".join(f"{part['path'] or 'the whole'}: {part['message']}" for part in fault.errors[:3])
             message = f"the result is no JSON that can be kept: {details or fault.detail.replace('The body', 'it')}"
             return Limit.RESULT, CodeError(type="NotJson", message=message), None
     if kind == b"E":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 import threading
 import time
@@ -12,12 +13,13 @@ from pathlib import Path
 
 from functions.code_sandbox import frames, runtimes
 from functions.code_sandbox.child import Child, NotReady, Nursery, spawn
-from functions.code_sandbox.outcome import Heard, outcome
+from functions.code_sandbox.outcome import Done, Heard, outcome
 from shared.errors import Unavailable
 from shared.models.code import CodeOutcome, CodeRequest, Language
 from shared.telemetry import logger
 
 _GONE_SECONDS = 0.3  #: for what a killed process had said already
+_TRIES = 3
 _SLACK = 1024 * 1024  #: of what a process may say beside what its run may
 
 
@@ -38,13 +40,16 @@ class Pool:
         """Run a program; waits for a free place first, which its time does not count."""
         with self._places:
             kind = self._kinds[request.language]
-            child = kind.take()
-            try:
-                heard = _converse(child, request)
-            finally:
-                child.close()
-                kind.refill()
-            return outcome(request, heard)
+            for _ in range(_TRIES):
+                child = kind.take()
+                try:
+                    return outcome(request, _converse(child, request))
+                except NotReady:  # it was ended from outside before it knew what to do
+                    logger.warning("a process of the sandbox was ended", extra={"language": request.language})
+                finally:
+                    child.close()
+                    kind.refill()
+            raise Unavailable("The processes of the sandbox are being ended.", retry_after=5)
 
     def prepare(self) -> None:
         """Start what the first run would have to wait for."""
@@ -65,16 +70,21 @@ class _Kind:
         self._idle: deque[Child] = deque()
         self._nursery: Nursery | None = None
         self._module = runtimes.compiled(language)
+        self._proven = False  # whether what is loaded has served
 
     def take(self) -> Child:
         """A process that is ready for a run. Raises ``Unavailable``."""
-        for _ in range(self._warm + 2):
+        for _ in range(self._warm + 3):
+            child = None
             try:
                 with self._lock:
                     child = self._idle.popleft() if self._idle else self._make()
                 child.greet()
+                self._proven = True
                 return child
             except NotReady as error:
+                if child is not None:
+                    child.close()
                 self._renew(str(error))
         raise Unavailable("The sandbox does not start.", remedy="Its log says why.", retry_after=5)
 
@@ -106,15 +116,20 @@ class _Kind:
         return self._nursery.fresh()
 
     def _renew(self, why: str) -> None:
-        """Start over after one that did not get ready: with code compiled here, if what was delivered does not fit."""
+        """After one that did not get ready: start over if what it came from has gone.
+
+        If nothing got ready yet, what was delivered does not fit this machine, and is compiled here.
+        """
         with self._lock:
-            nursery, self._nursery = self._nursery, None
-        said = nursery.last_words() if nursery is not None else why
-        logger.warning("an interpreter did not start", extra={"language": self._language, "said": said})
-        with self._lock:
+            nursery = self._nursery
+            if nursery is not None and nursery.alive():
+                return
+            self._nursery = None
+            said = why if nursery is None else nursery.last_words()
+            logger.warning("an interpreter did not start", extra={"language": self._language, "said": said})
             while self._idle:
                 self._idle.pop().close()
-            if self._module == runtimes.compiled(self._language):
+            if not self._proven and self._module == runtimes.compiled(self._language):
                 self._module = None
 
 
@@ -138,16 +153,15 @@ def _request(request: CodeRequest) -> bytes:
 
 
 def _converse(child: Child, request: CodeRequest) -> Heard:
-    """Give the process its run and listen until it is done, gone or late."""
+    """Give the process its run and listen until it is done, gone or late. Raises :class:`NotReady`."""
     asked = _request(request)
     heard = Heard()
     start = time.monotonic()
     deadline = start + request.limits.wall_seconds
     listener = _Listener(heard, request)
     try:
-        child.connection.settimeout(request.limits.wall_seconds)
-        child.connection.sendall(asked)
-        while heard.done is None and not heard.flooded:
+        _send(child, asked, request.limits.wall_seconds)
+        while heard.done is None and not (heard.flooded or heard.confused):
             child.connection.settimeout(max(0.001, deadline - time.monotonic()))
             part = child.connection.recv(1 << 16)
             if not part:
@@ -165,6 +179,15 @@ def _converse(child: Child, request: CodeRequest) -> Heard:
         _drain(child, listener)
         heard.ended = child.ended(_GONE_SECONDS)
     return heard
+
+
+def _send(child: Child, asked: bytes, seconds: float) -> None:
+    """Hand the request over. Raises :class:`NotReady` when the process is not there any more."""
+    child.connection.settimeout(seconds)
+    try:
+        child.connection.sendall(asked)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise NotReady(str(error)) from None
 
 
 def _drain(child: Child, listener: _Listener) -> None:
@@ -198,7 +221,11 @@ class _Listener:
             end = frames.HEADER.size + size
             if len(self._pending) < end:
                 return
-            self._hear(kind, bytes(self._pending[frames.HEADER.size : end]))
+            try:
+                self._hear(kind, bytes(self._pending[frames.HEADER.size : end]))
+            except (ValueError, struct.error):  # not our process's words any more
+                self._heard.confused = True
+                return
             del self._pending[:end]
 
     def _hear(self, kind: bytes, payload: bytes) -> None:
@@ -215,4 +242,4 @@ class _Listener:
             name = payload[start : start + size].decode("utf-8", "replace")
             heard.artifacts.append((name, payload[start + size :]))
         elif kind == frames.DONE:
-            heard.done = json.loads(payload)
+            heard.done = Done.model_validate_json(payload)

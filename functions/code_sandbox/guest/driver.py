@@ -6,8 +6,10 @@ user's side: the user's code may change it, and then spoils only its own result.
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
+import gc
 import io
 import json
 import linecache
@@ -78,6 +80,14 @@ def execute(run: dict[str, Any]) -> bytes:
         return error(kind, f"the result is no JSON: {raised}", None)
 
 
+def leave() -> None:
+    """What an interpreter does at its end and a program relies on: its exit functions, and files that nobody closed."""
+    atexit._run_exitfuncs()
+    vars(sys.modules.pop("__main__")).clear()
+    if os.listdir("/work"):
+        gc.collect()
+
+
 def main() -> None:
     """Be ready, wait, run, report."""
     # What programs often use is loaded before there is a run: loading it afterwards would cost each run its time.
@@ -108,6 +118,7 @@ def main() -> None:
     os.chdir("/work")
     sys.argv = [NAME]
     said = execute(run)
+    leave()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed by the program, which is its own affair
             stream.flush()

@@ -41,9 +41,9 @@
   const say = (stream) => (...values) => {
     const shown = [];
     for (let index = 0; index < values.length; index++) push(shown, show(values[index], false));
-    host(stream, join(shown, " ") + "\n");
+    host(stream + join(shown, " ") + "\n");
   };
-  const out = say("out"), err = say("err");
+  const out = say("o"), err = say("e");
   globalThis.console = { log: out, info: out, debug: out, dir: out, warn: err, error: err, trace: err };
   globalThis.print = out;
 
@@ -52,7 +52,7 @@
   function later(callback, delay, repeat, values) {
     if (typeof callback !== "function") throw new TypeError("a timer needs a function");
     delay = +delay;
-    const timer = { id: ++lastTimer, at: +host("now", "") + (delay > 0 ? delay : 0), callback, values, repeat: repeat && (delay > 1 ? delay : 1) };
+    const timer = { id: ++lastTimer, at: +host("n") + (delay > 0 ? delay : 0), callback, values, repeat: repeat && (delay > 1 ? delay : 1) };
     push(timers, timer);
     return timer.id;
   }
@@ -68,8 +68,8 @@
     let first = 0;
     for (let index = 1; index < timers.length; index++) if (timers[index].at < timers[first].at) first = index;
     const timer = timers[first];
-    const wait = timer.at - +host("now", "");
-    if (wait > 0) host("sleep", String(wait));
+    const wait = timer.at - +host("n");
+    if (wait > 0) host("s" + wait);
     if (timer.repeat) timer.at += timer.repeat; else forget(timer.id);
     timer.callback(...timer.values);
     return "ran";
@@ -87,19 +87,19 @@
     return answer.slice(1);
   }
   globalThis.files = Object.freeze({
-    read: (path) => asked(host("read", String(path))),
+    read: (path) => asked(host("r" + path)),
     readBytes: (path) => {
-      const text = asked(host("readBytes", String(path)));
+      const text = asked(host("R" + path));
       const bytes = new Uint8Array(text.length);
       for (let index = 0; index < bytes.length; index++) bytes[index] = charCode(text, index);
       return bytes;
     },
     write: (path, content) => {
       const binary = content instanceof Uint8Array;
-      asked(host(binary ? "writeBytes" : "write", String(path) + "\0" + (binary ? latin(content) : String(content))));
+      asked(host((binary ? "W" : "w") + path + "\0" + (binary ? latin(content) : content)));
     },
-    remove: (path) => void asked(host("remove", String(path))),
-    list: () => parse(asked(host("list", ""))),
+    remove: (path) => void asked(host("d" + path)),
+    list: () => parse(asked(host("l"))),
   });
 
   // --- what the host calls
@@ -150,7 +150,7 @@
     const found = match(/code\.js:(\d+)/, stack);
     if (found) line = +found[1];
     if (kind && type !== "InternalError") type = kind;
-    else host("err", type + ": " + message + "\n" + stack + "\n");
+    else host("e" + type + ": " + message + "\n" + stack + "\n");
     return "E" + stringify({ type: type.slice(0, 200), message: message.slice(0, 4000), line });
   }
   return [begin, nextTimer, finish, describe];
