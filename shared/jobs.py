@@ -77,6 +77,13 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """What ``perform`` returns to be called again in ``delay`` seconds, without an attempt being counted."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A job that this worker holds."""
 
@@ -201,6 +208,8 @@ def _outcome(job: Claimed, perform: Perform) -> dict[str, Any]:
     """The end of one attempt, as ``millrace.end_jobs`` takes it."""
     try:
         result = perform(job)
+        if isinstance(result, Later):
+            return {"id": job.id, "epoch": job.epoch, "status": "queued", "delay": result.delay, "counts": False}
         if isinstance(result, Split):
             handed = {"parts": result.parts, "progress": result.progress}
             return {"id": job.id, "epoch": job.epoch, "status": "split", **handed}

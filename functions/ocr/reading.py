@@ -41,6 +41,9 @@ ENGINES = ("rapidocr", "tesserocr", "pypdfium2")
 MOST_PARTS = 500
 #: Pages that are looked at in one statement.
 PAGES_AT_ONCE = 20
+#: How soon it is looked again whether another job has read the same file. A stored file that starts a workflow which
+#: reads it has two jobs at the same moment; one of them reads.
+WAIT_SECONDS = 2.0
 
 
 class Settings(LimitSettings, OcrSettings, ReaderSettings):
@@ -93,6 +96,8 @@ class Reading:
 
     def _whole_or_parts(self, job: Claimed, task: Task) -> Any:
         owner = UUID(job.owner_id)
+        if self._database.call(self._statements["under_way"], {"job": job.id})[0]["under_way"]:
+            return jobs.Later(WAIT_SECONDS)
         fetched = self._fetch(owner, task.place)
         print_ = fingerprint(fetched.sha256, task)
         if not job.input.get("anew"):

@@ -151,8 +151,8 @@ $$;
 
 
 -- End claimed jobs, put them back for another try, or split them. p_ends is [{id, epoch, status: completed | failed |
--- queued | split, result?, error?, delay?, parts?, progress?}]: delay in seconds with `queued`, parts with `split` being
--- the input of each, 1 to 1,000. Those whose epoch is not the job's are left as they are.
+-- queued | split, result?, error?, delay?, counts?, parts?, progress?}]: with `queued`, delay in seconds and whether the
+-- attempt counts (unless said: it does); with `split`, parts being the input of each, 1 to 1,000. Those whose epoch is not the job's are left as they are.
 -- Answers {job id: {ended: bool, execution_id?, parts?: [id], parent?}}; the caller rings the bells of the runs, of the
 -- parts and of the parents it names. Repeating the call changes nothing and names the same.
 -- Locks: runs in id order, then jobs without a parent (of the parts: their parents) in id order, then parts in id order.
@@ -194,8 +194,8 @@ begin
     for v_end in
         select e.*
         from jsonb_to_recordset(p_ends) as e (
-            id uuid, epoch integer, status text, result jsonb, error jsonb, delay double precision, parts jsonb,
-            progress jsonb
+            id uuid, epoch integer, status text, result jsonb, error jsonb, delay double precision, counts boolean,
+            parts jsonb, progress jsonb
         )
         order by e.id
     loop
@@ -208,6 +208,7 @@ begin
                 error = v_end.error,
                 progress = coalesce(v_end.progress, j.progress),
                 lease_until = null,
+                attempts = j.attempts - (v_end.counts is false)::integer,
                 due_at = v_now + make_interval(secs => coalesce(v_end.delay, 0)),
                 completed_at = case when v_end.status <> 'queued' then v_now end
             where j.id = v_end.id

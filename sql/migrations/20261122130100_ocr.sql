@@ -113,6 +113,31 @@ as $$
 $$;
 
 
+-- Whether another job of this owner is reading the same stored file and was made before this one (or at once with it,
+-- and has the smaller id): its result is worth waiting for.
+create function millrace.ocr_under_way(p_job uuid)
+returns boolean
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select exists (
+        select
+        from millrace.job j
+        join millrace.job o on o.owner_id = j.owner_id
+        where j.id = p_job
+            and o.kind = 'ocr'
+            and o.parent_id is null
+            and o.status = 'running'
+            and (o.created_at, o.id) < (j.created_at, j.id)
+            and (coalesce(o.input -> 'document', o.input) ->> 'key') = (coalesce(j.input -> 'document', j.input) ->> 'key')
+            and (coalesce(o.input -> 'document', o.input) ->> 'bucket')
+                = (coalesce(j.input -> 'document', j.input) ->> 'bucket')
+    )
+$$;
+
+
 -- Where a job's document is, for people: its address, or bucket and key. Internal.
 create function millrace.ocr_place(p_input jsonb)
 returns text
@@ -236,3 +261,5 @@ grant execute on function millrace.keep_ocr_page(uuid, integer, integer, jsonb, 
 grant execute on function millrace.ocr_pages(uuid, integer, integer) to millrace_engine;
 
 grant execute on function millrace.find_ocr_result(uuid, text) to millrace_engine;
+
+grant execute on function millrace.ocr_under_way(uuid) to millrace_engine;

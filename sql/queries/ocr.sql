@@ -14,6 +14,10 @@ from millrace.ocr_pages(%(job)s, %(after)s, %(limit)s);
 select *
 from millrace.find_ocr_result(%(owner)s, %(fingerprint)s);
 
+-- name: under_way
+-- Whether an older job is reading the same stored file.
+select millrace.ocr_under_way(%(job)s) as under_way;
+
 -- name: list_jobs
 -- A page of the caller's jobs, newest first.
 select id, document_url, engine, status, result, started_at, completed_at, error_message

@@ -122,6 +122,27 @@ def test_what_was_read_before_is_not_read_again(desk: Desk, monkeypatch: pytest.
     assert theirs.read(theirs.store(data))["status"] == "queued"  # another owner: would be read
 
 
+def test_two_jobs_for_one_file_at_once_read_it_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a stored file has a job of its own and starts a workflow that reads it."""
+    place = desk.store(book(2))
+    first, second = desk.make(place), desk.make(place)
+    seen = []
+    real = reader.read
+
+    def read(*given: Any, **named: Any) -> Any:
+        seen.append(given)
+        desk.work(second)
+        assert (desk.row(second)["status"], desk.row(second)["attempts"]) == ("queued", 0)
+        return real(*given, **named)
+
+    monkeypatch.setattr(reader, "read", read)
+    desk.work(first)
+    desk.pass_time()
+    desk.work(second)
+    assert desk.row(second)["result"]["reused_from"] == first
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize(
     ("document", "kind", "said"),
     [
