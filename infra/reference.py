@@ -25,6 +25,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 FACES = (
     "functions.workflow_api.api",
     "functions.account.api",
+    "functions.code_exec.api",
+    "functions.ocr.api",
     "functions.storage.api",
     "functions.item.api",
     "functions.health.api",

@@ -29,7 +29,8 @@ class Settings(BaseModel):
     ``pydantic-settings`` would do the same and more; importing it costs each cold start another 60 ms.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    # Built when loaded: a face composes several of these, and only the composition is ever filled.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
     prefix: ClassVar[str] = PREFIX  #: of the variables' names
 
     def __init__(self, **given: Any) -> None:
@@ -288,7 +289,7 @@ class CodeSettings(Settings):
     ]
     code_test_seconds: Annotated[
         float,
-        Field(default=60.0, ge=1, le=600, description="Time that all tests of a tool may take when it registers."),
+        Field(default=60.0, ge=1, le=90, description="Time that all tests of a tool may take when it registers."),
     ]
     code_links_seconds: Annotated[
         int, Field(default=900, ge=60, le=604_800, description="How long the address of a returned file works.")

@@ -55,6 +55,8 @@ def count(template: Template, stage: Stage) -> Connections:
     clients: dict[str, int] = {}
     for logical, found in functions.items():
         name = names[logical]
+        if "VpcConfig" in found["Properties"]:
+            continue  # the sandbox reaches no database
         reserved = found["Properties"].get("ReservedConcurrentExecutions")
         if name in workers:
             clients[name] = workers[name] if reserved is None else min(reserved, workers[name])

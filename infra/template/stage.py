@@ -30,6 +30,8 @@ class Stage(BaseModel):
     origins: Annotated[list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]], Field(min_length=1)]
     run_concurrency: Annotated[int, Field(ge=2, le=1000)]
     storage_concurrency: Annotated[int, Field(ge=2, le=1000)]
+    ocr_concurrency: Annotated[int, Field(ge=2, le=1000)]
+    code_concurrency: Annotated[int, Field(ge=2, le=1000)]
     reserved_concurrency: dict[str, Annotated[int, Field(ge=0)]]
     snap_start: bool
     log_days: Annotated[int, Field(ge=1, le=3653)]

@@ -28,7 +28,9 @@ def test_each_function_s_errors_and_throttles_are_heard(dev: Template, metric: s
         assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 0)
 
 
-@pytest.mark.parametrize("queue", ["WorkflowRunDeadLetters", "StorageEventsDeadLetters"])
+@pytest.mark.parametrize(
+    "queue", ["WorkflowRunDeadLetters", "StorageEventsDeadLetters", "OcrDeadLetters", "CodeDeadLetters"]
+)
 def test_the_first_dead_letter_is_heard(dev: Template, queue: str) -> None:
     alarm = alarms(dev)["ApproximateNumberOfMessagesVisible", f"<{queue}.QueueName>"]
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")

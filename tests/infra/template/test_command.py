@@ -36,7 +36,7 @@ def test_more_connections_than_the_pooler_takes_are_refused(root: Path, capsys: 
     written = root / "dist" / "template.json"
     assert command.main(["--stage", "tight", "--output", str(written)]) == 1
     said = capsys.readouterr().err
-    assert "254 connections may be wanted at once (workflow-run 150" in said
+    assert "274 connections may be wanted at once (workflow-run 150" in said
     assert "the pooler takes 200" in said
     assert not written.exists()
 

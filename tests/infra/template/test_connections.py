@@ -69,7 +69,7 @@ def test_a_worker_with_less_reserved_than_its_queue_starts_is_refused() -> None:
     assert made(Run=10).clients["run"] == 10
 
 
-@pytest.mark.parametrize(("name", "total"), [("dev", 124), ("prod", 124)])
+@pytest.mark.parametrize(("name", "total"), [("dev", 144), ("prod", 144)])
 def test_our_stages_fit(compile: Compile, name: str, total: int) -> None:  # noqa: A002
     found = count(compile(name), read_stage(ROOT, name, {}))
     assert found.complaints == ()

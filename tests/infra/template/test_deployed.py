@@ -121,7 +121,7 @@ def test_queues_feed_their_workers_and_keep_what_fails(account: Account) -> None
     assert queue["VisibilityTimeout"] == "5400"
     assert json.loads(queue["RedrivePolicy"])["deadLetterTargetArn"].endswith(":millrace-prod-workflow-run-dead")
     mappings = account.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    assert sorted(one["ScalingConfig"]["MaximumConcurrency"] for one in mappings) == [2, 20]
+    assert sorted(one["ScalingConfig"]["MaximumConcurrency"] for one in mappings) == [2, 10, 10, 20]
     assert all(one["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for one in mappings)
 
 

@@ -8,7 +8,12 @@ from infra.template.compiler import Template
 from shared.storage import BUCKETS
 from tests.infra.template.reading import functions, properties, spelled
 
-FED = {"WorkflowRunQueue": "workflow-run", "StorageEventsQueue": "storage-intake"}
+FED = {
+    "WorkflowRunQueue": "workflow-run",
+    "StorageEventsQueue": "storage-intake",
+    "OcrQueue": "ocr-worker",
+    "CodeQueue": "code-exec-worker",
+}
 
 
 @pytest.mark.parametrize("queue", FED)
@@ -49,13 +54,14 @@ def test_workers_are_bounded_and_report_what_failed_message_by_message(dev: Temp
             found[queue] = mapping["ScalingConfig"]["MaximumConcurrency"]
         return found
 
-    assert mapped(dev) == {"WorkflowRunQueue": 20, "StorageEventsQueue": 2}
-    assert mapped(other) == {"WorkflowRunQueue": 50, "StorageEventsQueue": 7}, "the environment goes before the stage"
+    assert mapped(dev) == {"WorkflowRunQueue": 20, "StorageEventsQueue": 2, "OcrQueue": 10, "CodeQueue": 10}
+    # the environment goes before the stage
+    assert mapped(other) == {"WorkflowRunQueue": 50, "StorageEventsQueue": 7, "OcrQueue": 10, "CodeQueue": 10}
 
 
 def test_every_queue_is_encrypted_and_reached_over_tls_only(dev: Template) -> None:
     queues = properties(dev, "AWS::SQS::Queue")
-    assert len(queues) == 4
+    assert len(queues) == 2 * len(FED)
     assert all(settings["SqsManagedSseEnabled"] is True for settings in queues.values())
     closed = {
         spelled(queue).strip("<>")

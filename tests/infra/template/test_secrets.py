@@ -7,12 +7,14 @@ from typing import Any
 
 from infra.local.stack import ROOT
 from infra.local.variables import load_yaml
+from infra.package.build import Face
+from infra.package.build import faces as packaged
 from infra.template import readiness
 from infra.template.compiler import Template
 from tests.infra.template.conftest import Compile
 from tests.infra.template.reading import functions, properties
 
-TENANT = {"workflow-api", "account", "item", "health"}
+TENANT = {"workflow-api", "account", "item", "health", "code-exec-api", "ocr-api"}
 
 
 def variables(template: Template) -> dict[str, dict[str, object]]:
@@ -22,6 +24,8 @@ def variables(template: Template) -> dict[str, dict[str, object]]:
 
 def test_database_addresses_are_references_one_for_each_role(prod: Template) -> None:
     for key, given in variables(prod).items():
+        if key == "code-sandbox":
+            continue
         role = "api" if key in TENANT else "engine"
         reference = f"{{{{resolve:secretsmanager:millrace-prod:SecretString:{role}_database_url}}}}"
         assert given["MILLRACE_DATABASE_URL"] == reference
@@ -32,13 +36,31 @@ def test_only_who_checks_tokens_is_told_how(prod: Template) -> None:
     assert {key for key, given in variables(prod).items() if given.get("MILLRACE_JWT_JWKS_URL")} == TENANT
 
 
+def test_only_who_keeps_objects_is_told_the_key_of_supabases_storage(compile: Compile) -> None:  # noqa: A002
+    template = compile(env={"MILLRACE_SUPABASE_KEY": "sb_secret_key"})
+    told = {key for key, given in variables(template).items() if "MILLRACE_SUPABASE_KEY" in given}
+    faces = [*packaged(ROOT), *packaged(ROOT, images=True)]
+    assert told == {face.name for face in faces if keeps_objects(face)}
+    assert {"webhook-intake", "workflow-run"} <= told
+    assert not {"account", "schedule-tick"} & told
+    assert list(readiness.readable_secrets(template)) == ["MILLRACE_SUPABASE_KEY"]
+
+
+def keeps_objects(face: Face) -> bool:
+    """Whether one of its own modules composes the settings of the storage."""
+    own = (ROOT / file for file in face.closure.files if file.startswith("functions/") and file.endswith(".py"))
+    return any("StorageSettings" in path.read_text() for path in own)
+
+
 def test_an_address_from_the_environment_is_used_and_pointed_out(other: Template) -> None:
     assert "hunter2" in json.dumps(other.body)
     assert list(readiness.readable_secrets(other)) == ["MILLRACE_DATABASE_URL"]
 
 
 def test_ports_are_named_by_what_only_the_deployment_knows(dev: Template) -> None:
-    for given in variables(dev).values():
+    for key, given in variables(dev).items():
+        if key == "code-sandbox":  # it is told of none: test_sandbox.py
+            continue
         assert given["MILLRACE_STORAGE"] == {"Fn::Join": ["", ["s3:millrace-dev-", {"Ref": "AWS::AccountId"}]]}
         doorbell = given["MILLRACE_DOORBELL"]
         assert isinstance(doorbell, dict)
@@ -66,5 +88,5 @@ def test_what_a_deployment_would_lack_is_named_before_it_is_made(compile: Compil
     said = list(readiness.lacking(Template("dev", bare.body, ("dist/packages/arm64/item.zip",))))
     assert said[0] == "dist/packages/arm64/item.zip is not built: `make package`."
     assert sum("cannot check tokens" in line for line in said) == len(TENANT)
-    assert sum("where the database is" in line for line in said) == 4
+    assert sum("where the database is" in line for line in said) == 6
     assert list(readiness.lacking(dev)) == []
