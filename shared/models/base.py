@@ -25,6 +25,7 @@ class Row(BaseModel):
     migrations run before the code that knows them. What only the engine may see is neither shown nor serialised.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # Built when first used: a cold start imports more models than its request needs.
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     table: ClassVar[str]  #: the table's name in ``public``
