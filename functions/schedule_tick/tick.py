@@ -87,7 +87,7 @@ class Tick:
             found = self._look()
         if self._swept_at is None or self._clock() - self._swept_at >= SWEEP_SECONDS:
             [swept] = self._database.call(self._statements["sweep"], self._keeping)
-            if max(swept["deliveries"], swept["runs"]) < SWEEP_ROWS:
+            if max(swept["deliveries"], swept["runs"], swept["uploads"]) < SWEEP_ROWS:
                 self._swept_at = self._clock()
         self._ended()
         return done

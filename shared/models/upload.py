@@ -49,8 +49,8 @@ def _segment(name: str) -> str:
     """One part of a key, as its owner may choose it: no separator, nothing invisible, nothing that means a folder."""
     if "/" in name or "\\" in name:
         raise ValueError("a name has no slash; say where it goes with `folder`")
-    if any(unicodedata.category(character)[0] == "C" for character in name):
-        raise ValueError("a name has no control, invisible or unassigned characters")
+    if any(unicodedata.category(character) in ("Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn") for character in name):
+        raise ValueError("a name has no line breaks and no control, invisible or unassigned characters")
     if name != name.strip() or name in ("", ".", ".."):
         raise ValueError("a name is not empty, `.` or `..`, and has no spaces around it")
     return name

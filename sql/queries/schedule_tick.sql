@@ -23,6 +23,7 @@ from millrace.fire_schedules(%(plans)s);
 select
     millrace.sweep_intake(),
     millrace.sweep_storage_events(),
+    millrace.sweep_uploads(%(limit)s) as uploads,
     millrace.sweep_deliveries(%(delivery_days)s, %(limit)s) as deliveries,
     millrace.sweep_runs(%(run_days)s, %(limit)s) as runs;
 

@@ -23,4 +23,4 @@ from millrace.uploads_to_clear(%(limit)s);
 
 -- name: uploads_cleared
 -- These landing places are empty for good.
-select millrace.uploads_cleared(%(ids)s);
+select millrace.uploads_cleared(array(select jsonb_array_elements_text(%(ids)s)::uuid));

@@ -74,7 +74,9 @@ def put(url: str, data: bytes, headers: dict[str, str]) -> httpx.Response:
     assert isinstance(store, DirectoryStorage)
     _, _, bucket, key = urllib.parse.unquote(parts.path).split("/", 3)
     grant = store.verify(bucket, key, dict(urllib.parse.parse_qsl(parts.query)))
-    return httpx.Response(200, headers={"etag": store.accept(grant, data, headers.get("content-type", ""))})
+    return httpx.Response(
+        200, headers={"etag": store.accept(grant, data, headers.get("content-type", "application/octet-stream"))}
+    )
 
 
 def got(url: str) -> bytes:

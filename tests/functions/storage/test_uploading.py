@@ -69,9 +69,10 @@ def test_a_large_file_comes_in_parts(anywhere: str, small_parts: None, files: Fi
     assert kept(user) == [answer.json["key"]]
 
 
-def test_parts_that_are_missing_are_asked_for_again(small_parts: None, files: Files, anywhere: str) -> None:
-    if anywhere != "directory":
-        return
+def test_parts_that_are_missing_are_asked_for_again(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLRACE_UPLOAD_PART_BYTES", str(5 * MEGABYTE))
+    monkeypatch.setenv("MILLRACE_UPLOAD_WHOLE_BYTES", str(5 * MEGABYTE))
+    shared.settings.forget()
     data = PDF + bytes(6 * MEGABYTE)
     ticket = files.begin(data, "book.pdf")
     tags = files.bring(ticket, data)
@@ -114,11 +115,11 @@ def test_a_page_reads_and_deletes_what_it_stored(anywhere: str, files: Files) ->
     assert files.api.get(f"{S}/download/{path}").problem["status"] == 404
 
 
-@pytest.mark.parametrize("seconds", [59, 7 * 24 * 3600 + 1, 0, -1])
-def test_an_address_lasts_from_a_minute_to_a_week(files: Files, seconds: int) -> None:
+def test_an_address_lasts_from_a_minute_to_a_week(files: Files) -> None:
     stored = files.upload(PNG).json
-    wanted = {"bucket": stored["bucket"], "key": stored["key"], "expires_in": seconds}
-    assert files.api.post(f"{S}/signed-url", wanted).paths == ["expires_in"]
+    for seconds in (59, 7 * 24 * 3600 + 1, 0, -1):
+        wanted = {"bucket": stored["bucket"], "key": stored["key"], "expires_in": seconds}
+        assert files.api.post(f"{S}/signed-url", wanted).paths == ["expires_in"]
 
 
 def test_a_list_is_in_pages_by_folder(files: Files, user: User) -> None:
