@@ -110,7 +110,7 @@ def dev(context: typer.Context, port: PortOption = PORT) -> None:
 
 
 def demo(context: typer.Context) -> None:
-    """Show one signed webhook become a durable run, on this machine.
+    """Show one signed webhook become a durable run, on this machine; and what else is installed at work.
 
     Uses the stack that runs here, or starts one for the while, on the embedded Postgres in any case. The data stays.
     """
@@ -138,11 +138,16 @@ def demo(context: typer.Context) -> None:
         else:
             found = f"stack found at {address.url}"
         screen.print(Text.assemble(("✓ ", "green"), found))
+        lacking = missing()
         with Api(address.url, address.token, for_people=True) as api:
             run = tell(api, screen)
+            if "ocr" not in {one.capability for one in lacking}:
+                from infra.demo.invoice import tell_invoice
+
+                screen.print()
+                tell_invoice(api, screen)
         screen.print()
         screen.print(f"The API is at {address.url}, its pages at {address.url}/api/v1/workflows/docs", soft_wrap=True)
-        lacking = missing()
         for capability in lacking:
             screen.print(f"{capability.capability} is not installed: {capability.command}")
         if not running:

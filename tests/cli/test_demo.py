@@ -24,6 +24,11 @@ def test_the_demo_shows_what_it_promises_and_is_quick_the_second_time(tmp_path: 
         "✓ completed in",
         "401, The signature does not match.",
         "no second one",
+        "which started demo-invoice: run",
+        "Invoice number",
+        "2026-0417",
+        "3,998.40 EUR",
+        "read by rapidocr",
         "http://127.0.0.1:",
     ):
         assert part in first.stdout

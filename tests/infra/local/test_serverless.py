@@ -51,12 +51,14 @@ def test_addresses_lead_where_they_should(service: Service) -> None:
     assert leads("/api/v1/workflows/executions/1") == "workflow-api"
     assert leads("/api/v1/users/me") == "account"
     assert leads("/api/v1/items/1") == "item"
+    assert leads("/api/v1/ocr/extract") == "ocr-api"
+    assert leads("/api/v1/code/tools/add-vat") == "code-exec-api"
     assert leads("/elsewhere") is None
 
 
 def test_the_queues_have_dead_letters_and_outlast_their_functions(service: Service) -> None:
     fed = [(function, event) for function in service.functions.values() for event in function.queues]
-    assert {service.queues[event.queue].name for _, event in fed} == {"workflow-run", "storage-events"}
+    assert {service.queues[event.queue].name for _, event in fed} == {"workflow-run", "storage-events", "ocr", "code"}
     for function, event in fed:
         queue = service.queues[event.queue]
         assert event.report_failures
@@ -83,9 +85,10 @@ def test_only_who_serves_tenants_knows_the_tenants_role_and_checks_tokens() -> N
         "MILLRACE_SECRET_KEY_FILE": "keys",
     }
     functions = read(CONFIG, env=env).functions
+    assert "MILLRACE_DATABASE_URL" not in functions.pop("code-sandbox").environment
     roles = {name: function.environment["MILLRACE_DATABASE_URL"] for name, function in functions.items()}
     tenant = {name for name, role in roles.items() if role == "api"}
-    assert tenant == {"workflow-api", "account", "item", "health"}
+    assert tenant == {"workflow-api", "account", "item", "health", "ocr-api", "code-exec-api"}
     assert set(roles.values()) == {"api", "engine"}
     assert {name for name, f in functions.items() if f.environment.get("MILLRACE_JWT_SECRET")} == tenant
     assert {name for name, f in functions.items() if f.environment.get("MILLRACE_SECRET_KEY_FILE")} == {
