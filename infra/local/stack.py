@@ -220,9 +220,8 @@ class Stack:
             if self._listener is not None:
                 listener, self._listener = self._listener, None
                 rest.callback(listener.close)
-            if self._invocations is not None:
-                invocations, self._invocations = self._invocations, None
-                rest.callback(invocations.close)
+            if self._invocations is not None:  # _close still has to drain what it serves
+                rest.callback(self._invocations.close)
             if self._loop is not None and self._thread is not None:
                 rest.callback(self._end_loop)
                 self._run(self._close(self.settings.drain_seconds if seconds is None else seconds))

@@ -116,12 +116,13 @@ def test_each_function_is_a_process_of_its_own(stack: Stack, user: User) -> None
     assert os.getpid() not in pids
 
 
-def test_a_stored_file_starts_a_run_through_s3s_event(stack: Stack, user: User) -> None:
+def test_files_that_come_and_go_start_runs_through_s3s_events(stack: Stack, user: User) -> None:
     workflow = user.workflow("stored")
-    user.post(f"/api/v1/workflows/{workflow}/storage-triggers", {"bucket": "user-uploads", "suffix": ".txt"})
+    wish = {"bucket": "user-uploads", "suffix": ".txt", "events": "both", "filter_expression": "trigger.event != ''"}
+    user.post(f"/api/v1/workflows/{workflow}/storage-triggers", wish)
     me = user.get("/api/v1/users/me")["id"]
     secret = (stack.data_dir / "secrets" / "storage").read_text().strip().encode()
-    storage = DirectoryStorage(stack.data_dir / "objects", secret, url=stack.url)
+    storage = DirectoryStorage(stack.data_dir / "objects", secret, url=stack.url, listener=stack._stored)
     key = f"{me}/März 2026 (100%).txt"
     url = storage.signed_url("user-uploads", key, method="PUT", media_type="text/plain", max_bytes=100)
     put = httpx.put(url, content=b"grain", headers={"content-type": "text/plain"})
@@ -138,6 +139,13 @@ def test_a_stored_file_starts_a_run_through_s3s_event(stack: Stack, user: User) 
     until(runs, 20)
     (run,) = runs()
     assert user.ended(run["id"])["status"] == "completed"
+    storage.delete("user-uploads", key)
+    until(lambda: len(runs()) == 2, 20)
+    heard = [user.run(run["id"])["trigger_data"] for run in runs()]
+    assert [(told["event"], told["payload"]["key"]) for told in heard] == [
+        ("ObjectRemoved:Delete", key),
+        ("ObjectCreated:Put", key),
+    ]
     until(lambda: not list(storage.events()))  # acknowledged
 
 
