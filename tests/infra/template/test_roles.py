@@ -14,6 +14,10 @@ RING = {("sqs:SendMessage", "<WorkflowRunQueue.Arn>")}
 RING_OCR = {("sqs:SendMessage", "<OcrQueue.Arn>")}
 RING_CODE = {("sqs:SendMessage", "<CodeQueue.Arn>")}
 KEEP = {("s3:GetObject", f"{PAYLOADS}/*"), ("s3:PutObject", f"{PAYLOADS}/*"), ("s3:ListBucket", PAYLOADS)}
+BUCKETS = tuple(
+    f"<{name}Bucket.Arn>"
+    for name in ("OcrDocuments", "RagFiles", "UserUploads", "WorkflowAttachments", "CodeExecutions")
+)
 
 
 def hear(queue: str) -> set[tuple[str, str]]:
@@ -26,6 +30,13 @@ MAY = {
     "workflow-api": RING | KEEP | {("kms:Decrypt", "<SecretsKey.Arn>"), ("kms:GenerateDataKey", "<SecretsKey.Arn>")},
     "account": set(),
     "item": set(),
+    "storage": {
+        *((f"s3:{verb}Object", f"{bucket}/*") for verb in ("Get", "Put", "Delete") for bucket in BUCKETS),
+        *(("s3:ListBucket", bucket) for bucket in BUCKETS),
+        ("s3:AbortMultipartUpload", "<UserUploadsBucket.Arn>/incoming/*"),
+        ("s3:DeleteObjectVersion", "<UserUploadsBucket.Arn>/incoming/*"),
+        ("s3:ListBucketVersions", "<UserUploadsBucket.Arn>"),
+    },
     "health": {
         ("sqs:GetQueueAttributes", "<WorkflowRunQueue.Arn>"),
         ("sqs:GetQueueAttributes", "<StorageEventsQueue.Arn>"),
