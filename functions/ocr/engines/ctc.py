@@ -1,7 +1,7 @@
 """From what a recognition network says of each column of a line's picture to text: CTC decoding.
 
-The library's own decoder takes the likeliest class of each column. Between words set close together that is "nothing" by
-a little, and the space is lost: "of clause" becomes "ofclause". The network saw it, though: between two letters that
+The library's own decoder takes the likeliest class of each column. Between words set close together that is "nothing"
+by a little, and the space is lost: "of clause" becomes "ofclause". The network saw it, though: between two letters that
 stand apart the space's share is a few per cent, within a word it is next to none. So it is decoded here.
 """
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 #: Between two letters whose middles are so many columns apart, a space is one from this share. Letters that touch are
 #: two or three columns apart, so the nearer they are the surer it must be.
 SPACE_SHARES = ((4, 0.06), (3, 0.25))
-#: Letters so wide that their middles are a column farther from their neighbours'.
+#: Letters so wide that their middles are farther from their neighbours', by so many columns.
 WIDE = "mwMW"
+WIDER = 2
 #: No space is beside it, but it is wider still.
 NEVER = "@"
 
@@ -59,5 +60,5 @@ def _hides_space(space: NDArray[np.float32], before: str, after: str) -> bool:
     """Whether two letters that follow each other are parted: ``space`` is its share in the columns between them."""
     if before.isspace() or after.isspace() or before in NEVER or after in NEVER:
         return False
-    apart = len(space) - 1 - (before in WIDE or after in WIDE)
+    apart = len(space) - 1 - (WIDER if before in WIDE or after in WIDE else 0)
     return any(apart >= columns and space.max() >= share for columns, share in SPACE_SHARES)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ SAMPLE = 12
 #: Degrees below which a lean is the detector's own inexactness.
 LEVEL = 0.2
 M_MMAP_THRESHOLD = -3  #: of glibc's malloc.h
-MMAP_BYTES = 1024 * 1024
+MMAP_BYTES = 4 * 1024 * 1024  # with less, the system spends its time on mapping
 #: A gap of this many line heights parts what the detector took for one line: cells of a row.
 GAP = 1.5
 
@@ -77,11 +77,13 @@ class Rapid:
             turns = 1
             pixels = np.ascontiguousarray(np.rot90(pixels, -1))
             quads = self.detect(pixels)
-        if quads and self._stands_on_its_head(pixels, quads, lying=turns == 1):
+        crops = [_crop(pixels, quad) for quad in quads]
+        known, on_its_head = self._sampled(crops, lying=turns == 1)
+        if on_its_head:
             turns += 2
-            pixels = np.ascontiguousarray(np.rot90(pixels, 2))
+            crops = [_turned(crop, 2) for crop in crops]
             quads = [_about_face(quad, pixels.shape[1], pixels.shape[0]) for quad in quads]
-        lines = [self._line(pixels, quad) for quad in quads]
+        lines = [self._line(crop, known.get(index)) for index, crop in enumerate(crops)]
         skew = _lean(quads)
         pieces = tuple(
             piece
@@ -127,26 +129,27 @@ class Rapid:
         [shares] = self._recogniser.session(picture[np.newaxis].astype(np.float32))
         return decode(shares, self._recogniser.postprocess_op.character, len(shares) * ratio / padded)
 
-    def _line(self, pixels: Pixels, quad: Quad) -> Recognised | None:
-        crop = _crop(pixels, quad)
-        width, height = _size(quad)
-        best = self.recognise(crop)
-        if height > TALL * width:
-            turned = [self.recognise(np.ascontiguousarray(np.rot90(crop, turn))) for turn in (1, 3)]
-            best = max(best, *turned, key=lambda line: line.score)
+    def _sampled(self, crops: Sequence[Pixels], *, lying: bool) -> tuple[dict[int, Recognised], bool]:
+        """The longest lines, read the way that they are surest; and whether that is turned around.
+
+        They are turned only where they read badly, or where the page was lying on its side.
+        """
+        longest = sorted(range(len(crops)), key=lambda index: -crops[index].shape[1])[:SAMPLE]
+        upright = {index: self.recognise(crops[index]) for index in longest}
+        if _mean_score(upright.values()) >= SURE and not lying:
+            return upright, False
+        turned = {index: self.recognise(_turned(crops[index], 2)) for index in longest}
+        on_its_head = _mean_score(turned.values()) > _mean_score(upright.values())
+        return (turned if on_its_head else upright), on_its_head
+
+    def _line(self, crop: Pixels, known: Recognised | None) -> Recognised | None:
+        best = known or self.recognise(crop)
+        if crop.shape[0] > TALL * crop.shape[1]:
+            best = max(best, *(self.recognise(_turned(crop, turn)) for turn in (1, 3)), key=lambda line: line.score)
         return best if best.score >= LEAST_SCORE and best.text.strip() else None
 
-    def _stands_on_its_head(self, pixels: Pixels, quads: Sequence[Quad], *, lying: bool) -> bool:
-        """Whether the longest lines read better turned around; asked only where they read badly, or of lying pages."""
-        longest = sorted(quads, key=lambda quad: -_size(quad)[0])[:SAMPLE]
-        crops = [_crop(pixels, quad) for quad in longest]
-        upright = _mean_score([self.recognise(crop) for crop in crops])
-        if upright >= SURE and not lying:
-            return False
-        return _mean_score([self.recognise(np.ascontiguousarray(np.rot90(crop, 2))) for crop in crops]) > upright
 
-
-def _mean_score(lines: Sequence[Recognised]) -> float:
+def _mean_score(lines: Collection[Recognised]) -> float:
     letters = sum(len(line.text) for line in lines)
     return sum(line.score * len(line.text) for line in lines) / letters if letters else 0.0
 
@@ -215,6 +218,11 @@ def _crop(pixels: Pixels, quad: Quad) -> Pixels:
         pixels, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(cut, np.uint8)
+
+
+def _turned(crop: Pixels, quarters: int) -> Pixels:
+    """A line's picture turned counter-clockwise."""
+    return np.ascontiguousarray(np.rot90(crop, quarters))
 
 
 def _about_face(quad: Quad, width: int, height: int) -> Quad:
