@@ -10,7 +10,6 @@ import re
 
 #: Node types of the old system that nothing implements yet: the capability each needs, and what it would do.
 NOT_DEPLOYED: dict[str, tuple[str, str]] = {
-    "code": ("code_exec", "runs user code in a sandbox"),
     "connector": ("connectors", "calls a connected service"),
     "agent": ("agents", "runs an agent"),
     "ai_prompt": ("agents", "asks a language model"),

@@ -1,6 +1,7 @@
 """The node types. Importing this package registers them; a new one is a module here and a line below."""
 
 from shared.workflow.nodes import (
+    code,
     condition,
     delay,
     fail,
@@ -19,6 +20,7 @@ from shared.workflow.nodes import (
 )
 
 __all__ = [
+    "code",
     "condition",
     "delay",
     "fail",

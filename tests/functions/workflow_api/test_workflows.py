@@ -93,7 +93,7 @@ def test_a_graph_with_mistakes_is_refused_with_every_one_of_them(api: Gateway) -
         "nodes": [
             {"node_id": "start", "node_type": "trigger", "config": {}},
             {"node_id": "odd", "node_type": "teleport", "config": {}},
-            {"node_id": "deep", "node_type": "code", "config": {}},
+            {"node_id": "deep", "node_type": "browser", "config": {}},
         ],
         "edges": [{"from": "start", "to": "nowhere"}],
     }
