@@ -122,7 +122,7 @@ def test_every_acknowledged_run_ends_once_and_every_step_is_kept_once(
         migrations.up(server.url())
         allow_logins(server.url("supabase_admin", "postgres"))
         workflow, owner = _prepare(server.url())
-        workers = Workers(4, server.url("millrace_engine"), server.url(), lease=1.0, seed=count)
+        workers = Workers(4, server.url("millrace_engine"), server.url(), 1.0, seed=count)
         acknowledged: list[str] = []
         stopped = threading.Event()
 

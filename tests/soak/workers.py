@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -82,13 +83,17 @@ def _work(pipe: Connection, engine_url: str, effects_url: str, lease: float) -> 
 class Workers:
     """``count`` workers and their queue, which loses a tenth of its bells and doubles a tenth.
 
-    A killed worker (``kill_one``) is followed by another.
+    A killed worker (``kill_one``) is followed by another. What a worker does is ``target``, told the pipe to its queue
+    and ``arguments``; it says that it is ready, and is sent what is due.
     """
 
-    def __init__(self, count: int, engine_url: str, effects_url: str, *, lease: float, seed: int) -> None:
+    target: Callable[..., None] = staticmethod(_work)
+    module = __name__  #: where ``target`` is
+
+    def __init__(self, count: int, *arguments: Any, seed: int) -> None:
         self.context = mp.get_context("forkserver")
-        self.context.set_forkserver_preload(["tests.soak.workers"])
-        self.arguments = (engine_url, effects_url, lease)
+        self.context.set_forkserver_preload([self.module])
+        self.arguments = arguments
         self.random = random.Random(seed)
         self.bells: deque[tuple[float, str]] = deque()
         self.counts = {"kills": 0, "lost bells": 0, "doubled bells": 0}
@@ -126,7 +131,7 @@ class Workers:
 
     def _spawn(self) -> None:
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=_work, args=(theirs, *self.arguments), daemon=True)
+        process = self.context.Process(target=self.target, args=(theirs, *self.arguments), daemon=True)
         process.start()
         theirs.close()
         self.processes[ours] = process
@@ -139,6 +144,7 @@ class Workers:
                     said = pipe.recv()
                 except (EOFError, ConnectionResetError):
                     with self.lock:
+                        self.died(pipe)
                         self.processes.pop(pipe).join()
                         self.idle.discard(pipe)
                         pipe.close()
@@ -160,5 +166,12 @@ class Workers:
             if not due:
                 return
             self.idle.discard(pipe)
+            self.dealt(pipe, [id_ for _, id_ in due])
             with suppress(BrokenPipeError, ConnectionResetError):
                 pipe.send([id_ for _, id_ in due])
+
+    def dealt(self, pipe: Connection, ids: list[str]) -> None:
+        """These were sent to a worker: bells, which may be lost with it."""
+
+    def died(self, pipe: Connection) -> None:
+        """This worker is gone."""
