@@ -91,8 +91,13 @@ class Field(Part):
     name: str
     value: str
     box: Box  #: of the value
-    name_box: Box | None = None
+    name_box: Box | None = None  #: None where the value itself showed what it is: an IBAN, an e-mail address
     confidence: Confidence
+    #: What is named, where that is known: invoice_number, date, due_date, total, iban, … (``fields.KINDS``); on a page
+    #: one field of each.
+    key: str | None = None
+    #: The value as programs want it, where there is one way to read it: a date in ISO 8601, an amount as a decimal.
+    normalised: str | None = None
 
 
 class Attempt(Part):
