@@ -9,8 +9,8 @@ from uuid import UUID
 
 from shared.payloads import is_payload
 
-#: Uploads that were not looked at yet; they are heard of when they are moved to their place.
-_INCOMING = re.compile(r"[0-9a-f-]{36}/incoming/")
+#: What a run of code left, in its own folder.
+_ARTIFACT = re.compile(r"[0-9a-f-]{36}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,18 @@ class Change:
 
     @property
     def is_own(self) -> bool:
-        """Whether the object is the system's own, about which nobody is told; as ``millrace.is_own_object`` says it."""
-        incoming = self.bucket == "user-uploads" and _INCOMING.match(self.key) is not None
-        return incoming or is_payload(self.bucket, self.key)
+        """Whether the object is the system's own, about which nobody is told; as ``millrace.is_own_object`` says it.
+
+        These are large values that rows refer to, uploads that were not looked at yet (they are heard of when they are
+        moved to their place), and files that runs of code left, lest a workflow starts itself.
+        """
+        match self.bucket:
+            case "user-uploads":
+                return self.key.startswith("incoming/")
+            case "code-executions":
+                return _ARTIFACT.match(self.key) is not None
+            case _:
+                return is_payload(self.bucket, self.key)
 
     def trigger(self) -> dict[str, Any]:
         """A run's trigger data."""

@@ -113,7 +113,8 @@ comment on column millrace.storage_event.rung_at is 'when storage_intake was las
 
 
 -- Whether an object is the system's own, about which nobody is told: a large value that a row refers to
--- (shared.payloads), and an upload that was not looked at yet (it is heard of when it is moved to its place).
+-- (shared.payloads), an upload that was not looked at yet (it is heard of when it is moved to its place), and what a run
+-- of code left, lest a workflow starts itself (functions/code_exec keeps it as <owner>/<run>/<name>).
 create function millrace.is_own_object(p_bucket text, p_key text)
 returns boolean
 language sql
@@ -122,7 +123,8 @@ set search_path = ''
 as $$
     select case p_bucket
         when 'workflow-attachments' then p_key ~ '^[0-9a-f-]{36}/payloads/[0-9a-f]{64}$'
-        when 'user-uploads' then p_key ~ '^[0-9a-f-]{36}/incoming/'
+        when 'user-uploads' then starts_with(p_key, 'incoming/')
+        when 'code-executions' then p_key ~ '^[0-9a-f-]{36}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/'
         else false
     end
 $$;

@@ -334,11 +334,12 @@ def test_a_rename_is_a_removal_and_a_creation(store: Store) -> None:
 
 
 def test_uploads_that_were_not_looked_at_and_payloads_are_no_events_coming_or_going(store: Store) -> None:
-    store.put(store.mine("incoming/0192"))
+    store.put(f"incoming/{store.user.id}/0192")
     store.put(f"{store.user.id}/payloads/{'0' * 64}", bucket="workflow-attachments")
+    store.put(store.mine(f"{store.user.id}/chart.png"), bucket="code-executions")
     store.api.execute("delete from storage.objects")
     assert store.waiting() == []
-    store.put(store.mine("incoming/0192"))
+    store.put(f"incoming/{store.user.id}/0192")
     store.api.execute("update storage.objects set name = %s", [store.mine("x/a.txt")])
     assert [event["name"] for event in store.waiting()] == [store.mine("x/a.txt")]
 
