@@ -83,6 +83,8 @@ class Pdf:
     def __init__(self, data: bytes, settings: ReaderSettings) -> None:
         self._dpi, self._limit = settings.ocr_dpi, settings.ocr_image_pixels
         with _lock:
+            # pdfium leaves its last error standing when a PDF has no pages: a known one is put there first.
+            pdfium.FPDF_LoadDocument(b"", None)
             try:
                 self._document = pypdfium2.PdfDocument(data)
             except pypdfium2.PdfiumError as error:
@@ -90,7 +92,7 @@ class Pdf:
             self.page_count = len(self._document)
         if self.page_count == 0:
             self.close()
-            raise Unreadable("no_pages", "The PDF has no pages.")
+            raise _no_pages()
 
     def close(self) -> None:
         with _lock:
@@ -144,7 +146,13 @@ def _refused(error: Exception) -> Unreadable:
         return Unreadable("encrypted", "The PDF is encrypted: store it again without a password.")
     if code == pdfium.FPDF_ERR_SECURITY:
         return Unreadable("encrypted", "The PDF is encrypted in a way that is not read: store it without a password.")
+    if code == pdfium.FPDF_ERR_FILE:  # what was put there
+        return _no_pages()
     return Unreadable("damaged", "The PDF is damaged or cut off: it cannot be opened.")
+
+
+def _no_pages() -> Unreadable:
+    return Unreadable("no_pages", "The PDF has no pages.")
 
 
 @dataclass(frozen=True, slots=True)

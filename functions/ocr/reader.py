@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.ocr import layout, sniffing
+from functions.ocr import fields, layout, markdown, sniffing
 from functions.ocr.document import Block, Document, Page
 from functions.ocr.engines import Reading
 from functions.ocr.errors import Unreadable
@@ -77,9 +77,10 @@ def read(
             found.append(page)
             if progress:
                 progress(page, len(found), len(wanted))
-        return Document(
+        document = Document(
             media_type=source.media_type, page_count=source.page_count, pages=tuple(found), notes=tuple(notes)
         )
+        return document.model_copy(update={"markdown": markdown.render(document)})
 
 
 def _open(data: bytes, settings: ReaderSettings) -> Pdf | Pictures:
@@ -139,7 +140,7 @@ def _picture_page(source: Pictures, number: int, options: Options, engines: Engi
 
 def _pdf_page(source: Pdf, number: int, options: Options, engines: Engines, settings: ReaderSettings) -> Page:
     layer = source.text_layer(number)
-    own = _own_text(number, layer)
+    own = _own_text(number, layer, options)
     if options.text_layer == "only" or (options.text_layer == "auto" and not layer.fault and not layer.doubt):
         return own
     page = _recognised(number, source.picture(number), "point", options, engines, settings)
@@ -153,9 +154,9 @@ def _pdf_page(source: Pdf, number: int, options: Options, engines: Engines, sett
     return page.model_copy(update={"reason": f"{why}: {page.reason}"})
 
 
-def _own_text(number: int, layer: TextLayer) -> Page:
+def _own_text(number: int, layer: TextLayer, options: Options) -> Page:
     sound = not layer.fault
-    return Page(
+    page = Page(
         number=number,
         width=round(layer.width, 2),
         height=round(layer.height, 2),
@@ -167,6 +168,12 @@ def _own_text(number: int, layer: TextLayer) -> Page:
         reason=layer.fault or ("the page has text of its own" if layer.pieces else "the page is blank"),
         blocks=layout.blocks([piece.scaled(1) for piece in layer.pieces], headings=True) if sound else (),
     )
+    return _with_fields(page, options)
+
+
+def _with_fields(page: Page, options: Options) -> Page:
+    """The page and the names with values that are on it."""
+    return page.model_copy(update={"fields": tuple(fields.find(page))}) if options.fields and page.blocks else page
 
 
 def _recognised(
@@ -174,7 +181,7 @@ def _recognised(
 ) -> Page:
     reading, reason, attempts = recognise(picture.image, options, engines, settings.ocr_page_seconds)
     page = _page_of(number, picture, unit, reading, reason)
-    return page.model_copy(update={"attempts": attempts})
+    return _with_fields(page.model_copy(update={"attempts": attempts}), options)
 
 
 def _page_of(number: int, picture: Picture, unit: str, reading: Reading | None, reason: str) -> Page:
