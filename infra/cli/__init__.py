@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import adopt, doctor, export, local, migrate, package, provision, review, runs, workflows
+from infra.cli import adopt, doctor, export, files, local, migrate, package, provision, review, runs, workflows
 from infra.cli.exits import Failure
 from infra.cli.screen import print_failure
 from infra.cli.session import Session
@@ -40,6 +40,7 @@ app.add_typer(migrate.group, name="migrate", short_help="Bring the database's sc
 app.command("review")(review.review)
 app.add_typer(workflows.group, name="workflows")
 app.add_typer(runs.group, name="runs")
+app.add_typer(files.group, name="files")
 
 #: Global options, and whether each takes a value.
 GLOBAL_OPTIONS = {"--url": True, "--token": True, "--home": True, "--json": False}
