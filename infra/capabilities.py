@@ -31,6 +31,11 @@ def missing(requirements: Iterable[str] | None = None, installed: Callable[[str]
         extra: tuple(sorted(name for name in names if not present(name)))
         for extra, names in _by_extra(requirements).items()
     }
+    if installed is None and lacking.get("code-sandbox") == ():
+        from functions.code_sandbox import runtimes  # what npm brings is no distribution
+
+        if not runtimes.installed():
+            lacking["code-sandbox"] = tuple(sorted(runtime.package for runtime in runtimes.RUNTIMES.values()))
     return sorted(
         (Missing(_capability(extra), names, _command(extra)) for extra, names in lacking.items() if names),
         key=lambda one: one.capability,

@@ -30,6 +30,7 @@ PORT = 8787
 TOKENS = "/api/v1/users/me/tokens"
 #: What the demo uses, loaded while Postgres starts.
 DEMO_FUNCTIONS = ["workflow-api", "webhook-intake", "workflow-run"]
+DEMO_CODE_FUNCTIONS = ["code-sandbox", "code-exec-worker", "code-exec-api"]
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")]
 
@@ -122,11 +123,13 @@ def demo(context: typer.Context) -> None:
     session: Session = context.obj
     screen = Console(quiet=True) if session.as_json else session.screen
     begun = time.monotonic()
+    lacking = {one.capability: one for one in missing()}
     with ExitStack() as cleanup:
         address = read_address(session.home)
         running = address is not None
         if address is None:
-            settings = StackSettings.load().model_copy(update={"warm": DEMO_FUNCTIONS})
+            warm = DEMO_FUNCTIONS + ([] if "code_exec" in lacking else DEMO_CODE_FUNCTIONS)
+            settings = StackSettings.load().model_copy(update={"warm": warm})
             stack = cleanup.enter_context(started(session, 0, settings=settings))
             address = Address(stack.url, stack.token, None)
             found = f"stack started in {took((time.monotonic() - begun) * 1000)}"
@@ -138,23 +141,27 @@ def demo(context: typer.Context) -> None:
         else:
             found = f"stack found at {address.url}"
         screen.print(Text.assemble(("✓ ", "green"), found))
-        lacking = missing()
         with Api(address.url, address.token, for_people=True) as api:
             run = tell(api, screen)
-            if "ocr" not in {one.capability for one in lacking}:
+            if "ocr" not in lacking:
                 from infra.demo.invoice import tell_invoice
 
                 screen.print()
                 tell_invoice(api, screen)
+            if "code_exec" not in lacking:
+                from infra.demo.code import tell_code
+
+                screen.print()
+                tell_code(api, screen)
         screen.print()
         screen.print(f"The API is at {address.url}, its pages at {address.url}/api/v1/workflows/docs", soft_wrap=True)
-        for capability in lacking:
+        for capability in lacking.values():
             screen.print(f"{capability.capability} is not installed: {capability.command}")
         if not running:
             screen.print("It stops with this demo; `make dev` leaves it running. The data stays in", session.home)
     screen.print(Text(f"Done in {took((time.monotonic() - begun) * 1000)}.", style="dim"))
     if session.as_json:
-        session.show({"url": address.url, "run": run, "missing": [one.capability for one in lacking]}, lambda: None)
+        session.show({"url": address.url, "run": run, "missing": list(lacking)}, lambda: None)
 
 
 @contextmanager

@@ -29,6 +29,9 @@ def test_the_demo_shows_what_it_promises_and_is_quick_the_second_time(tmp_path: 
         "2026-0417",
         "3,998.40 EUR",
         "read by rapidocr",
+        "Barley Ltd 83.00, Rye & Sons 58.35",
+        "code that tries to read our secrets: FileNotFoundError",
+        "code that tries to never end: It ran longer than 0.5 s.",
         "http://127.0.0.1:",
     ):
         assert part in first.stdout
@@ -40,7 +43,7 @@ def test_the_demo_shows_what_it_promises_and_is_quick_the_second_time(tmp_path: 
     run = json.loads(second.stdout)["run"]
     assert run["status"] == "completed"
     assert run["response"]["body"]["commits"] == ["Measure the fall before the wheel", "Grease the axle"]
-    assert took < 10, f"a later demo took {took:.1f} s"
+    assert took < 15, f"a later demo took {took:.1f} s"
 
 
 def test_the_demo_uses_the_stack_that_runs(tmp_path: Path) -> None:
