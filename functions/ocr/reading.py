@@ -39,6 +39,10 @@ REVISION = 1
 ENGINES = ("rapidocr", "tesserocr", "pypdfium2")
 #: Most parts of one document; a longer one has longer parts.
 MOST_PARTS = 500
+#: Each part fetches the whole file: a large one has fewer and longer parts, which fetch no more than this together,
+FETCHED_BYTES = 4 * 1024**3
+#: but this many in any case.
+LEAST_PARTS = 8
 #: Pages that are looked at in one statement.
 PAGES_AT_ONCE = 20
 #: How soon it is looked again whether another job has read the same file. A stored file that starts a workflow which
@@ -118,7 +122,8 @@ class Reading:
         if "url" in place:  # another download could give something else
             place = payloads.keep(self._storage(), UUID(job.owner_id), fetched.data, fetched.media_type)
         read = asdict(Read(fetched.media_type, fetched.sha256, len(fetched.data), print_))
-        size = max(self._settings.ocr_part_pages, -(-count // MOST_PARTS))
+        most = min(MOST_PARTS, max(LEAST_PARTS, FETCHED_BYTES // len(fetched.data)))
+        size = max(self._settings.ocr_part_pages, -(-count // most))
         parts = [
             {
                 "document": place,

@@ -33,6 +33,7 @@ create index ix_ocrjob_newest on public.ocrjob (owner_id, started_at desc, id de
 
 
 -- Keep a page that a worker read, and say how far it is; false, and nothing kept, when the job is no longer its own.
+-- Attempts are counted from the last page on: what gets further each time is not given up.
 create function millrace.keep_ocr_page(p_job uuid, p_epoch integer, p_page integer, p_data jsonb, p_progress jsonb)
 returns boolean
 language plpgsql
@@ -43,7 +44,8 @@ declare
     v_whole uuid;
 begin
     update millrace.job j
-    set progress = p_progress
+    set progress = p_progress,
+        attempts = 1
     where j.id = p_job
         and j.epoch = p_epoch
         and j.kind = 'ocr'

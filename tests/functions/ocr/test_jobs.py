@@ -143,6 +143,35 @@ def test_two_jobs_for_one_file_at_once_read_it_once(desk: Desk, monkeypatch: pyt
     assert len(seen) == 1
 
 
+def test_a_large_file_has_fewer_parts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.ocr.reading.FETCHED_BYTES", 0)
+    id_ = desk.make(desk.store(book(20)))
+    desk.work(id_, ocr_part_pages=1)
+    assert (desk.row(id_)["status"], desk.row(id_)["parts"]) == ("completed", 7)  # of three pages, at most eight
+
+
+def test_what_gets_further_each_time_is_not_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a function's time is over before its pages are."""
+    real = reader.read
+
+    def read(*given: Any, progress: Any, **named: Any) -> Any:
+        def told(*page: Any) -> None:
+            progress(*page)
+            raise Dead
+
+        return real(*given, progress=told, **named)
+
+    id_ = desk.make(desk.store(book(8)))
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "read", read)
+        for _ in range(8):
+            with pytest.raises(Dead):
+                desk.work(id_, ocr_part_pages=50)
+            desk.pass_time()
+    desk.work(id_, ocr_part_pages=50)
+    assert desk.row(id_)["status"] == "completed"
+
+
 @pytest.mark.parametrize(
     ("document", "kind", "said"),
     [
