@@ -8,7 +8,7 @@ from functions.ocr.document import Box, Line, Word
 from functions.ocr.layout import enclosing
 
 #: Words farther apart than this many letter sizes stand apart; a space is a third of one.
-APART = 0.8
+APART = 0.6
 
 
 @dataclass(frozen=True, slots=True)
