@@ -140,6 +140,8 @@ def _prepared(image: Image.Image) -> Picture:
     image.load()
     orientation = image.getexif().get(ORIENTATION, 1)
     plain = working(_plain(image))
+    if plain is image:
+        plain = image.copy()  # the file is closed before its picture is let go
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

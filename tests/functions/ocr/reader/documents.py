@@ -22,12 +22,12 @@ LINES = (
 def written(
     lines: Sequence[str] = LINES,
     *,
-    size: int = 26,
-    paper: tuple[int, int] = (900, 480),
+    size: int = 22,
+    paper: tuple[int, int] = (640, 320),
     ink: str | tuple[int, ...] = "black",
     ground: str | tuple[int, ...] = "white",
     mode: str = "RGB",
-    at: tuple[int, int] = (60, 60),
+    at: tuple[int, int] = (40, 45),
     picture: Image.Image | None = None,
 ) -> Image.Image:
     """A picture of lines one under the other."""

@@ -21,15 +21,10 @@ def lines(document: Document, page: int = 0) -> list[str]:
     return [line.text for line in document.pages[page].lines]
 
 
-@pytest.mark.parametrize(
-    ("format_", "media_type"),
-    [("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("BMP", "image/bmp"), ("GIF", "image/gif")],
-)
-def test_formats(read: Read, format_: str, media_type: str) -> None:
-    document = read(stored(small(), format_), media_type)
+def test_a_jpeg(read: Read) -> None:
+    document = read(stored(small(), "JPEG"), "image/jpeg")
     assert lines(document) == list(SHORT)
-    assert document.media_type == media_type
-    assert document.notes == ()
+    assert (document.media_type, document.notes) == ("image/jpeg", ())
 
 
 def test_words_lie_where_they_were_written(read: Read) -> None:
@@ -74,27 +69,16 @@ def test_a_page_lying_on_its_side(read: Read, turn: int) -> None:
     [page] = read(stored(picture)).pages
     assert page.rotation == turn
     assert [line.text for line in page.lines] == list(LINES)
-    assert (page.width, page.height) == (900, 480)
+    assert (page.width, page.height) == (640, 320)
 
 
 def test_a_page_that_lay_askew(read: Read) -> None:
-    [page] = read(stored(written().rotate(-4, expand=True, fillcolor="white"))).pages
+    [page] = read(stored(written().rotate(-4, Image.Resampling.BICUBIC, expand=True, fillcolor="white"))).pages
     assert [line.text for line in page.lines] == list(LINES)
     assert page.skew == pytest.approx(4, abs=0.3)
     tops = [line.box[1] for line in page.lines]
-    assert all(line.box[3] - line.box[1] < 45 for line in page.lines), "boxes are level"
+    assert all(line.box[3] - line.box[1] < 40 for line in page.lines), "boxes are level"
     assert tops == sorted(tops)
-
-
-def test_light_letters_on_nothing(read: Read) -> None:
-    picture = small(mode="RGBA", ground=(0, 0, 0, 0), ink=(255, 255, 255, 255))
-    assert lines(read(stored(picture))) == list(SHORT)
-
-
-def test_more_than_eight_bits_and_bilevel(read: Read) -> None:
-    deep = small(mode="L").convert("I").point(lambda value: value * 257).convert("I;16")
-    assert lines(read(stored(deep, "PNG"))) == list(SHORT)
-    assert lines(read(stored(small(mode="L").convert("1"), "TIFF", compression="group4"))) == list(SHORT)
 
 
 def test_a_wrong_name_is_noted_and_does_no_harm(read: Read) -> None:
@@ -108,15 +92,8 @@ def test_a_blank_page_is_blank(read: Read) -> None:
     assert (page.text, page.engine, page.reason, page.attempts) == ("", None, "the page is blank", ())
 
 
-def test_a_large_page_is_read_from_a_smaller_picture_in_its_own_pixels(read: Read) -> None:
-    picture = written(SHORT, paper=(4400, 4000), size=150, at=(200, 300), mode="L", ground=255, ink=0)
-    [page] = read(stored(picture, "JPEG")).pages
-    assert [line.text for line in page.lines] == list(SHORT)
-    assert (page.width, page.height) == (4400, 4000)
-    assert 190 < next(page.words).box[0] < 230
-
-
 def test_a_long_strip_is_read_to_its_end(read: Read) -> None:
-    said = [f"{line.split()[0]} {n} {line.split()[-1]}" for n, line in enumerate(LINES * 5)]
-    [page] = read(stored(written(said, paper=(460, 30 * 44 + 120), at=(30, 60)))).pages
+    said = [f"{line.split()[0]} {n} {line.split()[-1]}" for n, line in enumerate(LINES * 4)]
+    [page] = read(stored(written(said, paper=(330, len(said) * 41 + 80), at=(30, 40), size=24))).pages
+    assert page.height > 2.5 * page.width
     assert [line.text for line in page.lines] == said
