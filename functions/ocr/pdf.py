@@ -71,6 +71,7 @@ class TextLayer:
     height: float
     rotation: int
     letters: int
+    drawn: bool  #: whether there is anything but letters: rules, pictures
     fault: str = ""
     doubt: str = ""
 
@@ -115,7 +116,7 @@ class Pdf:
         with self._page(number) as page:
             return _text_layer(page)
 
-    def picture(self, number: int) -> Picture:
+    def picture(self, number: int, dpi: int | None = None) -> Picture:
         """Page ``number`` drawn, at no more pixels than recognition uses however large the page says it is."""
         with self._page(number) as page:
             width, height = page.get_size()
@@ -129,7 +130,7 @@ class Pdf:
                         f"Page {number} holds a picture of {across:,} x {down:,} pixels; {self._limit:,} are read at "
                         f"most. Scan it at 300 dpi.",
                     )
-            scale = min(self._dpi / 72, math.sqrt(WORKING_PIXELS / (width * height)))
+            scale = min((dpi or self._dpi) / 72, math.sqrt(WORKING_PIXELS / (width * height)))
             try:
                 bitmap = page.render(scale=scale, rev_byteorder=True)
             except (pypdfium2.PdfiumError, ctypes.ArgumentError, ValueError, MemoryError) as error:
@@ -178,11 +179,12 @@ def _text_layer(page: Any) -> TextLayer:
         letters = [letter and replace(letter, box=back(letter.box)) for letter in letters]
     pieces = tuple(_pieces(_words(letters)))
     fault, doubt = _fault(shown, faulty), ""
-    if len(shown) < LEAST_LETTERS and not any(True for _ in _objects(page, *DRAWN)):
+    drawn = any(True for _ in _objects(page, *DRAWN))
+    if len(shown) < LEAST_LETTERS and not drawn:
         fault = ""  # few letters or none, and nothing else drawn: they are all there is
     elif not fault and _scan_cover(page) >= SCAN_COVER and (len(shown) < FEW_LETTERS or _low(pieces, height)):
         doubt = "the page is a scan with little text set upon it"
-    return TextLayer(pieces, width, height, 90 * turn, len(shown), fault, doubt)
+    return TextLayer(pieces, width, height, 90 * turn, len(shown), drawn, fault, doubt)
 
 
 def _objects(page: Any, *kinds: int) -> Iterator[Any]:

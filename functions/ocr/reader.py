@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from functions.ocr import fields, layout, markdown, sniffing
+from functions.ocr import fields, layout, markdown, sniffing, tables
 from functions.ocr.document import Block, Document, Page
 from functions.ocr.engines import Reading
 from functions.ocr.errors import Unreadable
@@ -42,6 +42,8 @@ Progress = Callable[[Page, int, int], None]
 
 #: What recognition finds must be this much more than a text layer in doubt, to go before it.
 MORE = 1.2
+#: Resolution at which a page with text of its own is drawn to look for rules.
+RULES_DPI = 110
 #: What senders say who do not know.
 _NO_CLAIM = ("", "application/octet-stream", "binary/octet-stream")
 
@@ -140,23 +142,22 @@ def _picture_page(source: Pictures, number: int, options: Options, engines: Engi
 
 def _pdf_page(source: Pdf, number: int, options: Options, engines: Engines, settings: ReaderSettings) -> Page:
     layer = source.text_layer(number)
-    own = _own_text(number, layer, options)
+    own = _own_text(number, layer)
     if options.text_layer == "only" or (options.text_layer == "auto" and not layer.fault and not layer.doubt):
-        return own
+        return _own_findings(source, own, layer, options)
     page = _recognised(number, source.picture(number), "point", options, engines, settings)
     if options.text_layer == "never":
         return page
     why = layer.fault or layer.doubt
     if not layer.fault and sum(len(word.text) for word in page.words) < MORE * layer.letters:
-        return own.model_copy(
-            update={"reason": f"though {why}, recognition finds no more than it", "attempts": page.attempts}
-        )
+        told = {"reason": f"though {why}, recognition finds no more than it", "attempts": page.attempts}
+        return _own_findings(source, own.model_copy(update=told), layer, options)
     return page.model_copy(update={"reason": f"{why}: {page.reason}"})
 
 
-def _own_text(number: int, layer: TextLayer, options: Options) -> Page:
+def _own_text(number: int, layer: TextLayer) -> Page:
     sound = not layer.fault
-    page = Page(
+    return Page(
         number=number,
         width=round(layer.width, 2),
         height=round(layer.height, 2),
@@ -168,12 +169,23 @@ def _own_text(number: int, layer: TextLayer, options: Options) -> Page:
         reason=layer.fault or ("the page has text of its own" if layer.pieces else "the page is blank"),
         blocks=layout.blocks([piece.scaled(1) for piece in layer.pieces], headings=True) if sound else (),
     )
-    return _with_fields(page, options)
 
 
-def _with_fields(page: Page, options: Options) -> Page:
-    """The page and the names with values that are on it."""
-    return page.model_copy(update={"fields": tuple(fields.find(page))}) if options.fields and page.blocks else page
+def _own_findings(source: Pdf, page: Page, layer: TextLayer, options: Options) -> Page:
+    """Tables and fields of a page with text of its own. It is drawn only where rules may be on it."""
+    image = None
+    if options.tables and layer.drawn and page.blocks:
+        image = upright(source.picture(page.number, RULES_DPI).image, page.rotation, 0.0)
+    return _findings(page, image, options)
+
+
+def _findings(page: Page, image: Image.Image | None, options: Options) -> Page:
+    """The page with its tables and its names with values. ``image``: the page upright and level, if there is one."""
+    if options.tables and page.blocks:
+        page = page.model_copy(update={"tables": tuple(tables.find(page, image))})
+    if options.fields and page.blocks:
+        page = page.model_copy(update={"fields": tuple(fields.find(page))})
+    return page
 
 
 def _recognised(
@@ -181,7 +193,8 @@ def _recognised(
 ) -> Page:
     reading, reason, attempts = recognise(picture.image, options, engines, settings.ocr_page_seconds)
     page = _page_of(number, picture, unit, reading, reason)
-    return _with_fields(page.model_copy(update={"attempts": attempts}), options)
+    image = upright(picture.image, reading.rotation, reading.skew) if reading and options.tables else None
+    return _findings(page.model_copy(update={"attempts": attempts}), image, options)
 
 
 def _page_of(number: int, picture: Picture, unit: str, reading: Reading | None, reason: str) -> Page:
@@ -207,8 +220,3 @@ def _page_of(number: int, picture: Picture, unit: str, reading: Reading | None, 
             "blocks": blocks,
         }
     )
-
-
-def page_picture(source: Pdf | Pictures, page: Page) -> Image.Image:
-    """The page's picture, upright and levelled, on which its boxes lie."""
-    return upright(source.picture(page.number).image, page.rotation, page.skew)
