@@ -277,3 +277,73 @@ def test_progress_of_parts_adds_up(aviary: Aviary) -> None:
         aviary.work(part, perform=perform)
         seen.append(jobs.read(caller, "parrot", aviary.row(whole)["id"]).progress)
     assert seen == [{"all": 2, "words": words} for words in (0, 1, 2)]
+
+
+def waiting_run(aviary: Aviary, job: str) -> str:
+    """A run that waits for this job; its id."""
+    for statement in (
+        "insert into public.workflow (id, name, owner_id, is_active, version) select gen_random_uuid(), 'w', owner_id, "
+        "true, 1 from millrace.job where id = %(job)s",
+        "insert into public.workflowexecution (id, workflow_id, workflow_version, owner_id, execution_id, status, "
+        "started_at) select gen_random_uuid(), id, 1, owner_id, 'exec-1', 'running', now() from public.workflow",
+        "insert into millrace.run (execution_id, owner_id, due_at, changed_at, opened_at, state) "
+        "select id, owner_id, null, now(), now(), 'waiting' from public.workflowexecution",
+        "update millrace.job set execution_id = (select id from public.workflowexecution) where id = %(job)s",
+    ):
+        aviary.db.owner.execute(statement, {"job": job})
+    return str(aviary.row(job)["execution_id"])
+
+
+def test_a_run_that_ends_takes_the_parts_of_its_job_along(aviary: Aviary) -> None:
+    whole = aviary.make("to be")
+    run = waiting_run(aviary, whole)
+    aviary.work(whole, perform=chorus)
+    aviary.db.owner.execute("select millrace.cancel_run(%s)", [run])
+    assert aviary.row(whole)["status"] == "cancelled"
+    assert {part["status"] for part in aviary.parts(whole)} == {"cancelled"}
+    assert aviary.due() == set()
+
+
+def test_a_run_is_told_of_the_whole_and_of_no_part(aviary: Aviary) -> None:
+    whole = aviary.make("to be")
+    run = waiting_run(aviary, whole)
+    aviary.work(whole, perform=chorus)
+    aviary.work_on(perform=chorus)
+    assert aviary.row(whole)["result"] == ["TO", "BE"]
+    assert aviary.db.owner.execute("select news, state from millrace.run").fetchone() == {"news": 1, "state": "ready"}
+    assert run
+
+
+def test_ending_a_part_and_cancelling_its_run_wait_for_each_other(aviary: Aviary) -> None:
+    """Both take the run's row first, then the parent's, then the parts'."""
+    whole = aviary.make("to be")
+    run = waiting_run(aviary, whole)
+    aviary.work(whole, perform=chorus)
+    part, _ = [str(part["id"]) for part in aviary.parts(whole)]
+    aviary.database.call("select millrace.claim_jobs('parrot', %(ids)s::uuid[], 60)", {"ids": [part]})
+    ending, cancelling = aviary.db.connect("postgres"), aviary.db.connect("postgres")
+    end = {"id": part, "epoch": 1, "status": "completed"}
+
+    def finish() -> None:
+        ending.execute("select millrace.end_jobs(jsonb_build_array(%s::jsonb))", [end])
+
+    with cancelling.transaction():
+        cancelling.execute("select 1 from millrace.run for update")
+        thread = threading.Thread(target=finish)
+        thread.start()
+        aviary.db.wait_until_blocked(ending)
+        cancelling.execute("select 1 from millrace.job where id = %s for update", [part])  # the ender holds no part yet
+        cancelling.execute("select millrace.cancel_run(%s)", [run])
+    thread.join(10)
+    assert {row["status"] for row in aviary.parts(whole)} == {"cancelled"}
+
+
+def test_work_that_is_put_off_uses_up_no_attempt(aviary: Aviary) -> None:
+    job = aviary.make()
+    for _ in range(7):
+        assert aviary.work(job, perform=lambda _job: jobs.Later(5)) == 1
+        assert (aviary.row(job)["status"], aviary.row(job)["attempts"]) == ("queued", 0)
+        assert aviary.bell.rung.pop() == ("parrot", job, 5)
+        aviary.pass_time()
+    aviary.work(job, perform=lambda _job: "done")
+    assert aviary.row(job)["result"] == "done"
