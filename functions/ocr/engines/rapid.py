@@ -162,6 +162,7 @@ def cores() -> int:
 
 def _load(threads: int) -> tuple[Any, Any]:
     try:
+        import onnxruntime  # noqa: F401 - rapidocr chooses it at run time, and packages hold what is named outright
         import rapidocr
         from rapidocr.ch_ppocr_det import TextDetector
         from rapidocr.ch_ppocr_rec import TextRecognizer

@@ -12,10 +12,13 @@ import hmac
 import json
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +40,19 @@ FACES = (
     "webhook-intake",
     "workflow-api",
     "account",
+    "storage",
+    "code-exec-api",
     "item",
     "health",
     "workflow-run",
     "schedule-tick",
     "storage-intake",
+    "ocr-api",
+    "code-exec-worker",
+    "code-sandbox",
 )
 #: Those that act for a tenant.
-TENANTS = ("workflow-api", "account", "item", "health")
+TENANTS = ("workflow-api", "account", "storage", "code-exec-api", "item", "health", "ocr-api")
 
 IMPORT_ALL = """
 import importlib, sys
@@ -247,6 +255,56 @@ def test_storage_intake_starts_what_a_file_starts(aws: Lambda) -> None:
     message["Records"][0]["body"] = json.dumps(notice)
     assert aws.invoke("storage-intake", message) == {"batchItemFailures": []}
     assert len(aws.rows("select id from workflowexecution where workflow_id = %s", workflow)) == 1
+
+
+def test_storage_begins_an_upload(aws: Lambda) -> None:
+    aws.variables["MILLRACE_BUCKETS"] = "user-uploads 52428800"
+    body = {"bucket": "user-uploads", "filename": "a.txt", "size": 5, "media_type": "text/plain"}
+    made = aws.api("storage", "POST", "/api/v1/storage/upload", body)
+    assert [row["status"] for row in aws.rows("select status from upload where id = %s", made["id"])] == ["pending"]
+
+
+def test_ocr_api_asks_for_a_document_without_what_reads_it(aws: Lambda) -> None:
+    asked = aws.api("ocr-api", "POST", "/api/v1/ocr/extract", {"url": "https://example.com/a.pdf"})
+    assert [row["kind"] for row in aws.rows("select kind from millrace.job where id = %s", asked["id"])] == ["ocr"]
+    assert not any("numpy" in name for name in aws.packed.packages["ocr-api"].distributions)
+
+
+def test_code_is_asked_for_done_apart_and_told(aws: Lambda) -> None:
+    """Three functions: the API, the worker, and the sandbox that the worker calls."""
+    code = {"code": "result = input_data['n'] * 2", "input_data": {"n": 21}, "wait": 0}
+    asked = aws.api("code-exec-api", "POST", "/api/v1/code/execute", code)
+    with sandbox(aws) as address:
+        aws.variables |= {"MILLRACE_FUNCTIONS": f"local:{address}", "MILLRACE_FUNCTIONS_TOKEN": SECRET}
+        bells = payload("sqs_bells")
+        bells["Records"] = bells["Records"][:1]
+        bells["Records"][0]["body"] = json.dumps({"id": asked["id"]})
+        assert aws.invoke("code-exec-worker", bells) == {"batchItemFailures": []}
+    told = aws.api("code-exec-api", "GET", f"/api/v1/code/execute/{asked['id']}")
+    assert (told["status"], told["result"]) == ("completed", 42)
+
+
+@contextmanager
+def sandbox(aws: Lambda) -> Iterator[str]:
+    """Where the packed sandbox is called as Lambda's Invoke is."""
+
+    class Invoke(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            answer = json.dumps(aws.invoke("code-sandbox", request)).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Invoke)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
 
 
 # --- the check itself
