@@ -101,13 +101,13 @@ def _content(document: Document) -> dict[str, Any]:
     values: dict[str, str] = {}
     for page in document.pages:
         for found in page.fields:
-            values.setdefault(found.name, found.value)
+            values.setdefault(found.key or found.name, found.normalised or found.value)
     return {
         "text": document.text,
         "markdown": document.markdown,
         "tables": [{"page": page.number, "rows": rows_of(table)} for page in document.pages for table in page.tables],
         "fields": [
-            {"page": page.number, "name": field.name, "value": field.value, "confidence": field.confidence}
+            {"page": page.number, **field.model_dump(mode="json", exclude={"box", "name_box"})}
             for page in document.pages
             for field in page.fields
         ],

@@ -77,6 +77,8 @@ def read_fields(caller: Tenant, storage: Storage, id_: UUID) -> OcrFields:
             page=page.number,
             name=field.name,
             value=field.value,
+            key=field.key,
+            normalised=field.normalised,
             confidence=field.confidence,
             box=list(field.box),
         )

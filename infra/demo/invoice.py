@@ -99,7 +99,7 @@ def _show(screen: Console, output: dict[str, Any]) -> None:
     grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     grid.add_column(style="bold")
     for field in output["fields"] or []:
-        grid.add_row(Text(f"  {field['name']}"), Text(field["value"]))
+        grid.add_row(Text(f"  {field['name']}"), Text(field["value"]), Text(field["key"] or "", style="dim"))
     screen.print(grid)
     for table in output["tables"] or []:
         rows = Table(show_header=False, border_style="dim")

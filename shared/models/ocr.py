@@ -265,7 +265,12 @@ class FieldOutput(Output):
 
     page: int
     name: str
+    """As the page has it."""
     value: str
+    key: str | None
+    """What it is, where that is known: `invoice_number`, `date`, `due_date`, `total`, `iban` and so on."""
+    normalised: str | None
+    """The value as programs want it, where there is one way to read it: a date in ISO 8601, an amount as a decimal."""
     confidence: float
     box: list[float]
     """Of the value: x0, y0, x1, y1 on the upright page."""

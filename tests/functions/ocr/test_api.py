@@ -64,7 +64,9 @@ def test_a_stored_file_is_read_and_told_in_every_format(
     assert "Total: 99.50" in text.text
     assert api.get(f"{O}/result/{id_}", format="markdown").headers["content-type"].startswith("text/markdown")
     assert api.get(f"{O}/result/{id_}", format="tables").json["job_id"] == id_
-    assert isinstance(api.get(f"{O}/result/{id_}", format="fields").json["fields"], list)
+    fields = {field["key"]: field for field in api.get(f"{O}/result/{id_}", format="fields").json["fields"]}
+    assert (fields["invoice_number"]["value"], fields["total"]["normalised"]) == ("4711", "99.50")
+    assert len(fields["total"]["box"]) == 4
     assert api.get(f"{O}/result/{id_}", format="csv", table=7).status == 404
     assert api.get(f"{O}/result/{id_}", format="pdf").status == 422
 

@@ -67,6 +67,7 @@ def test_what_was_read_is_the_steps_output(
     [output] = [step["output"] for step in steps if step["node_id"] == "read"]
     assert "Total: 99.50" in output["text"]
     assert output["page_count"] == 1
+    assert (output["values"]["invoice_number"], output["values"]["total"]) == ("4711", "99.50")
     [listed] = api.get("/api/v1/ocr/jobs").json["items"]
     assert listed["id"] == output["job_id"]
     assert api.get(f"/api/v1/ocr/status/{output['job_id']}").json["execution_id"] == run
