@@ -24,7 +24,9 @@ class Bucket(BaseModel):
 
     name: str
     public: bool
-    size_limit: Annotated[int, Field(ge=1, le=5 * 1024**3)]  #: of one object, in bytes; S3 copies no more at once
+    size_limit: Annotated[
+        int, Field(ge=1, le=1024**3)
+    ]  #: of one object, in bytes; no more can be hashed while a caller waits
     media_types: tuple[MediaType, ...] | None  #: None: any
 
 

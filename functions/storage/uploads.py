@@ -14,7 +14,7 @@ from uuid import UUID
 
 from functions.storage import buckets, keys
 from functions.storage.buckets import Limits
-from functions.storage.verification import Verdict, verify
+from functions.storage.verification import LARGE_BYTES, Verdict, verify
 from shared import statements
 from shared.errors import Conflict, Invalid, MillraceError, NotFound, TooLarge
 from shared.ids import uuid7
@@ -134,7 +134,7 @@ class Uploads:
                 )
             return again
         try:
-            verdict = verify(self._store, landed, row, buckets.of(self._limits, row.bucket))
+            verdict = self._verdict(caller, row, landed)
         except NotFound:  # cleared by a faster completion
             return self._row(caller, row.id)
         if verdict.reason is not None:
@@ -143,6 +143,17 @@ class Uploads:
             row = self._keep(caller, row, landed, verdict)
         self._clear(row)
         return row
+
+    def _verdict(self, caller: Caller, row: UploadRow, landed: Stored) -> Verdict:
+        """What the content is. Of a large one this is written down, for whoever goes on when our time is over."""
+        noted = row.verified or {}
+        if noted.get("etag") == landed.etag:
+            return Verdict(noted["media_type"], noted["sha256"], None)
+        verdict = verify(self._store, landed, row, buckets.of(self._limits, row.bucket))
+        if landed.bytes > LARGE_BYTES and verdict.reason is None:
+            noted = {"etag": landed.etag, "media_type": verdict.media_type, "sha256": verdict.sha256}
+            caller.call(SQL["note_upload"], {"id": row.id, "verified": noted})
+        return verdict
 
     def _landed(self, row: UploadRow, done: UploadCompletion) -> Stored | None:
         """What lies at the landing place, put together from its parts when it came in parts."""
@@ -174,7 +185,7 @@ class Uploads:
                     raise Conflict(f"There is another object at {row.key!r}.")
             except NotFound:
                 raise Conflict(
-                    "The file changed while it was looked at.", remedy="Complete the upload again."
+                    "The file is being stored, or changed while it was looked at.", remedy="Complete the upload again."
                 ) from None
         ended = self._end(caller, row, "stored", verdict)
         if ended.status != "stored":  # given up, or expired, meanwhile

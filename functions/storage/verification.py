@@ -10,6 +10,8 @@ from functions.storage.sniffing import HEAD_BYTES, TAIL_BYTES, sniff
 from shared.models.upload import UploadRow
 from shared.storage import Storage, Stored, digest
 
+#: Content that is more than this takes its time: what was found is written down.
+LARGE_BYTES = 100 * 1000 * 1000
 #: Content that is read through for its hash though nobody announced one: what a store uploads at once.
 HASHED_BYTES = 100 * 1024 * 1024
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from shared.models.api import Input, Output
-from shared.models.base import Row, UtcDatetime
+from shared.models.base import Json, Row, UtcDatetime
 from shared.models.storage import Bucket
 
 #: Of a file's name and of a folder, in UTF-8: with the owner's id and the random part, a key that every store takes.
@@ -43,6 +43,7 @@ class UploadRow(Row):
     expires_at: UtcDatetime
     ended_at: UtcDatetime | None
     clear_at: UtcDatetime | None
+    verified: Json | None
 
 
 def _segment(name: str) -> str:
@@ -85,7 +86,7 @@ class UploadInput(Input):
     bucket: Bucket = Field(examples=["user-uploads"])
     filename: Annotated[str, AfterValidator(_filename)] = Field(min_length=1, max_length=200, examples=["May.pdf"])
     """Its name, which stays the end of its key."""
-    size: int = Field(ge=1, le=5 * 1024**3, examples=[48_123])
+    size: int = Field(ge=1, le=2**50, examples=[48_123])
     """In bytes, exactly."""
     media_type: Annotated[str, AfterValidator(_known_type)] | None = Field(
         default=None, max_length=200, examples=["application/pdf"]

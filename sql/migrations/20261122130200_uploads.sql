@@ -36,12 +36,15 @@ create table public.upload (
     expires_at timestamptz not null,
     ended_at timestamptz,
     clear_at timestamptz,
+    verified jsonb,
     unique (bucket, key)
 );
 
 comment on column public.upload.parts_id is 'the store''s own id of an upload in parts';
 
 comment on column public.upload.clear_at is 'when the landing place is to be cleared; null: it was';
+
+comment on column public.upload.verified is 'what a large file was found to be: {etag, media_type, sha256}';
 
 create index upload_owner on public.upload (owner_id, id);
 
@@ -148,6 +151,21 @@ end
 $$;
 
 
+-- Remember what a pending upload was found to be, so that a completion whose time was over goes on where it was.
+create function millrace.note_upload(p_id uuid, p_verified jsonb)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+    update public.upload u
+    set verified = p_verified
+    where u.id = p_id
+        and u.owner_id = (select millrace.require_user())
+        and u.status = 'pending'
+$$;
+
+
 -- The tick's: uploads that nobody completed in time are expired, and those that ended 30 days ago are forgotten.
 create function millrace.sweep_uploads(p_limit integer)
 returns integer
@@ -234,6 +252,7 @@ $$;
 revoke all on function
     millrace.begin_upload(jsonb),
     millrace.settle_upload(uuid, text, text, text, text),
+    millrace.note_upload(uuid, jsonb),
     millrace.sweep_uploads(integer),
     millrace.uploads_to_clear(integer),
     millrace.uploads_cleared(uuid[])
@@ -242,6 +261,7 @@ from public;
 grant execute on function
     millrace.begin_upload(jsonb),
     millrace.settle_upload(uuid, text, text, text, text),
+    millrace.note_upload(uuid, jsonb),
     millrace.uploads_to_clear(integer),
     millrace.uploads_cleared(uuid[])
 to millrace_api;

@@ -16,6 +16,10 @@ where id = %(id)s;
 select *
 from millrace.settle_upload(%(id)s, %(status)s, %(reason)s, %(media_type)s, %(sha256)s);
 
+-- name: note_upload
+-- What a large file was found to be, for a completion that goes on.
+select millrace.note_upload(%(id)s, %(verified)s);
+
 -- name: uploads_to_clear
 -- Landing places whose addresses have ended.
 select id, landing_key, parts_id

@@ -84,6 +84,33 @@ def test_a_completion_that_is_killed_anywhere_is_healed_by_the_next(
         assert files.api.delete(f"{S}/delete/user-uploads/{answer.json['key']}").status == 204
 
 
+def test_a_large_file_is_read_through_once_however_often_it_is_completed(
+    files: Files, db: TestDatabase, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.storage.uploads.LARGE_BYTES", 100)
+    ticket = files.begin(PNG)
+    files.bring(ticket, PNG)
+    store = shared.storage.storage()
+    with pytest.raises(Killed):
+        uploads(Watched(store, copy=kill)).complete(db.as_user(user), UUID(ticket["id"]), NONE)
+    done = uploads(Watched(store, read=kill)).complete(db.as_user(user), UUID(ticket["id"]), NONE)
+    assert (done.media_type, done.sha256) == ("image/png", sha256(PNG))
+
+
+def test_what_was_found_of_other_content_is_not_believed(
+    files: Files, db: TestDatabase, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.storage.uploads.LARGE_BYTES", 100)
+    ticket = files.begin(PNG)
+    files.bring(ticket, PNG)
+    store = shared.storage.storage()
+    with pytest.raises(Killed):
+        uploads(Watched(store, copy=kill)).complete(db.as_user(user), UUID(ticket["id"]), NONE)
+    store.put("user-uploads", landed()[0], b"<script>" + bytes(len(PNG) - 8))
+    assert files.complete(ticket).problem["status"] == 422
+    assert at_place() == []
+
+
 def test_a_copy_that_nobody_wrote_down_starts_its_work_once(
     files: Files, db: TestDatabase, user: User, objects: Storage
 ) -> None:
