@@ -19,6 +19,7 @@ _NAME = "code.js"  #: what the code's file is called in stacks
 _AWAIT = 1 << 7  #: qjs_eval's flag for `await` outside of functions
 _PENDING, _FULFILLED = 0, 1
 _STACK = 512 * 1024  #: the most that the package's own loader allows
+_MOST_REJECTIONS = 1000  #: the first ones are enough to fail by
 _MARGIN = 4 * 1024 * 1024  #: by which the engine's own bound is below the memory's, so that it can still say so
 
 
@@ -211,7 +212,7 @@ class JavaScript:
         identity = self._call("qjs_get_value_ptr", promise)
         if handled:
             self._rejections.pop(identity, None)
-        else:
+        elif len(self._rejections) < _MOST_REJECTIONS:
             self._rejections[identity] = reason
 
 

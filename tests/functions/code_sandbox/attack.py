@@ -8,8 +8,10 @@ from typing import Any
 from shared.models.code import CodeOutcome, CodeRequest, Language, Limits, RunStatus
 
 NOTHING = object()
-#: Seconds for attacks that run until they are stopped; those that end by themselves take far less.
-WALL = 1.0
+#: Seconds for attacks that run until they are stopped.
+WALL = 0.7
+#: For those that end by themselves, long before this, but on a machine that has much else to do.
+PATIENCE = 15.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Attack:
 
     def request(self, file: str, port: int) -> CodeRequest:
         code = self.code.replace("{FILE}", file).replace("{PORT}", str(port))
-        limits = Limits(**{"wall_seconds": WALL, "memory_mb": 128} | self.limits)
+        wall = WALL if "wall" in self.ends else PATIENCE
+        limits = Limits(**{"wall_seconds": wall, "memory_mb": 128} | self.limits)
         return CodeRequest(language=self.language, code=code, limits=limits, input_data=self.input_data)
 
 

@@ -11,6 +11,7 @@ from functions.code_sandbox import runtimes, sandbox
 from functions.code_sandbox.pool import Pool
 from shared.models.code import CodeOutcome, CodeRequest, Limits
 
+PLACES = 3  #: runs at once
 Runner = Callable[..., CodeOutcome]
 
 
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def backend() -> Iterator[Pool]:
-    made = Pool(parallel=3, warm=3)
+    made = Pool(parallel=PLACES, warm=PLACES)
     yield made
     made.close()
 

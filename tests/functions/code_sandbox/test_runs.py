@@ -167,7 +167,7 @@ def test_what_was_said_before_the_end_is_kept(run: Runner) -> None:
         outcome = run(language, code, limits={"wall_seconds": 0.4})
         assert (outcome.limit, outcome.stdout) == (Limit.WALL, "so far\n")
         assert 400 <= outcome.usage.wall_ms < 900
-        assert outcome.usage.cpu_ms > 50
+        assert 0 < outcome.usage.cpu_ms < 1000
 
 
 def test_each_limit_is_the_one_asked_for(run: Runner) -> None:
