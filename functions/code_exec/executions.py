@@ -122,14 +122,14 @@ def wait_for(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ExecutionOutput:
-    """The run once it ended, or as it is after ``seconds``; one read by its key each time."""
+    """The run once it ended, or as it is after ``seconds``; its status is read by its key each time."""
     until = clock() + seconds
     pause = FIRST_PAUSE
     while True:
-        found = read_execution(caller, id_)
         left = until - clock()
-        if found.status in ENDED or left <= 0:
-            return found
+        rows = caller.call(SQL["execution_status"], {"id": id_}) if left > 0 else []
+        if not rows or rows[0]["status"] in ENDED:
+            return read_execution(caller, id_)
         sleep(min(pause, left))
         pause = min(pause * GROWTH, LONGEST_PAUSE)
 

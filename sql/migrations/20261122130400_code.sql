@@ -155,7 +155,7 @@ begin
         duration_ms = coalesce((v_told -> 'usage' ->> 'wall_ms')::numeric::integer, 0),
         memory_mb = ceil((v_told -> 'usage' ->> 'memory_bytes')::numeric / 1048576)::integer,
         error_message = new.error ->> 'message',
-        error = new.error - 'output',
+        error = coalesce(nullif(v_told -> 'error', 'null'), '{}') || (new.error - 'output'),
         limit_hit = v_limit,
         stdout = v_told ->> 'stdout',
         stderr = v_told ->> 'stderr',

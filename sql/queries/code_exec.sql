@@ -10,6 +10,12 @@ select e.*, e.limit_hit as limit
 from public.codeexecution e
 where e.id = %(id)s;
 
+-- name: execution_status
+-- How one run is, and nothing else of it: asked again and again by who waits.
+select e.status
+from public.codeexecution e
+where e.id = %(id)s;
+
 -- name: list_executions
 -- A page of the caller's runs, newest first.
 select e.*, e.limit_hit as limit

@@ -68,6 +68,8 @@ def test_how_a_run_failed_is_told(api: Gateway, worker: CodeWorker, subtests: py
             found = run(api, code=code)
             assert (found["status"], found["limit"], found["error"]["kind"]) == (status, limit, kind)
             assert said in found["error_message"]
+            if kind == "code_failed":
+                assert (found["error"]["type"], found["error"]["line"]) == ("ZeroDivisionError", 1)
             if limit:
                 assert (found["stdout"], found["exit_code"]) == ("so far", 1)
 

@@ -52,37 +52,39 @@ def test_a_name_is_taken_once(api: Gateway, other: Gateway) -> None:
     assert other.post(f"{CODE}/sandbox", NEW).status == 201
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"API_KEY": "abc"},
-        {"DB_PASSWORD": "hunter2"},
-        {"TOKEN": "x", "ACCESS_TOKEN": "y"},
-        {"URL": "postgresql://app:hunter2@db/x"},
-        {"KEY": "AKIAIOSFODNN7EXAMPLE"},
-        {"X": "sk-abcdefghijklmnop"},
-    ],
-)
-def test_what_looks_like_a_secret_is_refused_with_the_remedy(api: Gateway, variables: dict[str, str]) -> None:
-    refused = api.post(f"{CODE}/sandbox", {**NEW, "variables": variables})
-    assert refused.problem["status"] == 422
-    assert refused.paths[0].startswith("variables.")
-    assert "http_request" in refused.problem["remedy"]
-    assert not any(value in refused.text for value in variables.values() if len(value) > 3)
+SECRETS: list[dict[str, str]] = [
+    {"API_KEY": "abc"},
+    {"DB_PASSWORD": "hunter2"},
+    {"TOKEN": "x", "ACCESS_TOKEN": "y"},
+    {"URL": "postgresql://app:hunter2@db/x"},
+    {"KEY": "AKIAIOSFODNN7EXAMPLE"},
+    {"X": "sk-abcdefghijklmnop"},
+]
 
 
-@pytest.mark.parametrize(
-    ("field", "changed"),
-    [
-        ("name", {"name": ""}),
-        ("runtime", {"runtime": "docker"}),
-        ("limits.wall_seconds", {"limits": {"wall_seconds": 61}}),
-        ("limits.memory_mb", {"limits": {"memory_mb": 4096}}),
-        ("limits.cpus", {"limits": {"cpus": 4}}),
-        ("variables.A-B.[key]", {"variables": {"A-B": "x"}}),
-        ("variables.A", {"variables": {"A": "x" * 5000}}),
-    ],
-)
-def test_what_is_no_sandbox_is_refused_by_its_field(api: Gateway, field: str, changed: dict[str, object]) -> None:
-    refused = api.post(f"{CODE}/sandbox", {**NEW, **changed})
-    assert (refused.status, refused.paths) == (422, [field])
+def test_what_looks_like_a_secret_is_refused_with_the_remedy(api: Gateway, subtests: pytest.Subtests) -> None:
+    for variables in SECRETS:
+        with subtests.test(variables=variables):
+            refused = api.post(f"{CODE}/sandbox", {**NEW, "variables": variables})
+            assert refused.problem["status"] == 422
+            assert refused.paths[0].startswith("variables.")
+            assert "http_request" in refused.problem["remedy"]
+            assert not any(value in refused.text for value in variables.values() if len(value) > 3)
+
+
+MISTAKES: list[tuple[str, dict[str, object]]] = [
+    ("name", {"name": ""}),
+    ("runtime", {"runtime": "docker"}),
+    ("limits.wall_seconds", {"limits": {"wall_seconds": 61}}),
+    ("limits.memory_mb", {"limits": {"memory_mb": 4096}}),
+    ("limits.cpus", {"limits": {"cpus": 4}}),
+    ("variables.A-B.[key]", {"variables": {"A-B": "x"}}),
+    ("variables.A", {"variables": {"A": "x" * 5000}}),
+]
+
+
+def test_what_is_no_sandbox_is_refused_by_its_field(api: Gateway, subtests: pytest.Subtests) -> None:
+    for field, changed in MISTAKES:
+        with subtests.test(field=field):
+            refused = api.post(f"{CODE}/sandbox", {**NEW, **changed})
+            assert (refused.status, refused.paths) == (422, [field])
