@@ -62,26 +62,37 @@ class Pictures:
         self._limit = settings.ocr_image_pixels
         if media_type == FORMATS["WEBP"]:
             self._allow(*_webp_size(data))  # its decoder takes the memory when it is opened
-        with _decoding():
-            [name] = [name for name, media in FORMATS.items() if media == media_type]
-            self._image = Image.open(io.BytesIO(data), formats=[name])
-        self._allow(*self._image.size)
+        [self._format] = [name for name, media in FORMATS.items() if media == media_type]
+        self._data = data
+        self._image = self._opened()
         self.page_count = 1
         if media_type == FORMATS["TIFF"]:
             with _decoding():
                 self.page_count = int(getattr(self._image, "n_frames", 1))
+
+    def _opened(self) -> Image.Image:
+        """The file with its header read, its size allowed."""
+        from PIL import Image
+
+        with _decoding():
+            image = Image.open(io.BytesIO(self._data), formats=[self._format])
+        self._allow(*image.size)
+        return image
 
     def close(self) -> None:
         self._image.close()
 
     def picture(self, number: int) -> Picture:
         """Page ``number`` (from 1), made smaller where it has more pixels than recognition uses."""
+        if self.page_count == 1:
+            # Opened for itself, so that what was decoded is let go before the page is recognised.
+            with self._opened() as image, _decoding():
+                return _prepared(image)
         with _decoding():
-            if self.page_count > 1:
-                self._image.seek(number - 1)
+            self._image.seek(number - 1)
         self._allow(*self._image.size)
         with _decoding():
-            return _prepared(self._image if self.page_count == 1 else self._image.copy())
+            return _prepared(self._image.copy())
 
     def _allow(self, width: int, height: int) -> None:
         if width * height > self._limit:
