@@ -13,6 +13,8 @@ from functions.storage_intake.change import Change
 from shared.errors import Invalid
 from shared.storage import BUCKETS
 
+_LARGEST_NUMBER = 2**63 - 1  #: of a row, as Postgres counts them
+
 
 def read(body: str) -> list[Change] | int:
     """What a message of S3's says happened; or, of a bell, the number of the row in ``millrace.storage_event``.
@@ -23,12 +25,18 @@ def read(body: str) -> list[Change] | int:
     try:
         message = json.loads(body)
         if message.keys() == {"id"}:
-            return int(message["id"])
+            return _number(message["id"])
         if message.get("Event") == "s3:TestEvent" and "Records" not in message:
             return []
         return [change for record in message["Records"] if (change := _change(record)) is not None]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Invalid(f"The message is no notification of S3: {type(error).__name__} {error}") from error
+
+
+def _number(id_: Any) -> int:
+    if not isinstance(id_, str) or not id_.isdecimal() or int(id_) > _LARGEST_NUMBER:
+        raise ValueError("a bell for no row of ours")
+    return int(id_)
 
 
 def _change(record: dict[str, Any]) -> Change | None:
@@ -48,20 +56,28 @@ def _change(record: dict[str, Any]) -> Change | None:
     key = unquote_plus(found["key"], errors="strict")
     etag = found.get("eTag")
     sequencer = found.get("sequencer") or found.get("versionId") or (record["eventTime"] if removed else etag)
-    if "\x00" in key or not key or not sequencer:
+    if not key or not sequencer:
         raise ValueError("an object without a key, or without anything that tells its events apart")
-    size = found.get("size")
+    version = found.get("versionId")
     return Change(
-        bucket=_bucket(str(record["s3"]["bucket"]["name"])),
-        key=key,
-        sequencer=str(sequencer),
+        bucket=_bucket(_text(record["s3"]["bucket"]["name"])),
+        key=_text(key),
+        sequencer=_text(sequencer),
         removed=removed,
-        size=None if removed else int(size or 0),
-        etag=None if removed else etag,
-        version_id=found.get("versionId"),
-        event=event,
-        time=str(record["eventTime"]),
+        size=None if removed else int(found.get("size") or 0),
+        etag=None if removed or etag is None else _text(etag),
+        version_id=None if version is None else _text(version),
+        event=_text(event),
+        time=_text(record["eventTime"]),
     )
+
+
+def _text(value: Any) -> str:
+    """A string that Postgres can hold: whatever one message says, the others of its batch are handled."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a text that cannot be kept")
+    value.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    return value
 
 
 def _bucket(name: str) -> str:

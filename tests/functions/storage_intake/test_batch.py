@@ -161,6 +161,25 @@ def test_a_poisoned_message_fails_alone(shelf: Shelf, poison: Any) -> None:
     assert len(shelf.runs()) == 2
 
 
+@pytest.mark.parametrize("id_", [7, True, None, "-1", "1.5", "x", str(2**63), "9" * 5000, {"id": "1"}])
+def test_a_bell_for_no_row_of_ours_is_poison(shelf: Shelf, id_: Any) -> None:
+    shelf.trigger()
+    assert shelf.start(json.dumps({"id": id_}), shelf.message(shelf.mine("a"))) == ["m1"]
+    assert len(shelf.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    "object_",
+    [{"eTag": "\0"}, {"eTag": 7}, {"versionId": "\ud800"}, {"size": float("inf")}, {"size": "many"}, {"key": "\ud800"}],
+)
+def test_a_text_that_cannot_be_kept_fails_alone(shelf: Shelf, object_: dict[str, Any]) -> None:
+    shelf.trigger()
+    bad = json.loads(shelf.message(shelf.mine("b")))
+    bad["Records"][0]["s3"]["object"] |= object_
+    assert shelf.start(json.dumps(bad), shelf.message(shelf.mine("a"))) == ["m1"]
+    assert shelf.found() == [shelf.mine("a")]
+
+
 @pytest.mark.parametrize("key", ["%00", "a%FF", ""])
 def test_a_key_that_nobody_could_have_written_is_poison(shelf: Shelf, key: str) -> None:
     shelf.trigger()
