@@ -7,11 +7,13 @@ only where both sides are columns of long lines, so that a table stays whole; wh
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
+from typing import Literal
 
 from functions.ocr.document import Block, Box, Line, Word
 
@@ -27,6 +29,8 @@ SAME_LINE = 0.5
 PARAGRAPH_GAP = 0.9
 #: Lines whose letters differ by more than this factor in size are not one paragraph.
 SIZE_STEP = 1.2
+#: How the items of a list begin; a dash alone could be a minus.
+ITEM = re.compile(r"[\u2022\u25e6\u25aa\u25cf\u2023\u2043\u2013*-] +\D")
 #: In a text layer, a line is a heading when its letters are this much larger than most,
 HEADING_STEP = 1.15
 #: and it is not longer than this.
@@ -198,4 +202,5 @@ def _block(lines: Sequence[Line], body: float, headings: bool) -> Block:
     if headings and short and size >= HEADING_STEP * body:
         level = 1 if size >= 1.7 * body else 2 if size >= 1.35 * body else 3
         return Block(kind="heading", level=level, box=box, lines=tuple(lines))
-    return Block(kind="paragraph", box=box, lines=tuple(lines))
+    kind: Literal["list", "paragraph"] = "list" if all(ITEM.match(line.text) for line in lines) else "paragraph"
+    return Block(kind=kind, box=box, lines=tuple(lines))

@@ -107,6 +107,12 @@ class Pdf:
             except pypdfium2.PdfiumError:
                 raise Unreadable("damaged", f"Page {number} of the PDF cannot be read: the file is damaged.") from None
             try:
+                # What was filled into a form, and notes set upon the page, are no part of its text until they are
+                # merged into it; the file itself stays as it is.
+                if pdfium.FPDFPage_GetAnnotCount(page) > 0:
+                    pdfium.FPDFPage_Flatten(page, pdfium.FLAT_NORMALDISPLAY)
+                    page.close()
+                    page = self._document[number - 1]
                 yield page
             finally:
                 page.close()

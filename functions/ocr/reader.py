@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def read(
     """
     settings = settings or ReaderSettings.load()
     with closing(_open(data, settings)) as source:
-        wanted = [number for number in pages or range(1, source.page_count + 1) if 1 <= number <= source.page_count]
+        wanted = _within(pages, source.page_count)
         notes = _claim(media_type, source.media_type)
         found: list[Page] = []
         for page in _read_pages(source, wanted, options or Options(), settings, notes):
@@ -98,6 +98,11 @@ def _open(data: bytes, settings: ReaderSettings) -> Pdf | Pictures:
             f"The document has {source.page_count:,} pages; {settings.ocr_pages:,} are read at most. Split it.",
         )
     return source
+
+
+def _within(pages: range | None, count: int) -> list[int]:
+    """Of the page numbers asked for, those that there are."""
+    return [number for number in range(1, count + 1) if pages is None or number in pages]
 
 
 def _claim(said: str, is_: str) -> list[str]:
@@ -175,7 +180,9 @@ def _own_findings(source: Pdf, page: Page, layer: TextLayer, options: Options) -
     """Tables and fields of a page with text of its own. It is drawn only where rules may be on it."""
     image = None
     if options.tables and layer.drawn and page.blocks:
-        image = upright(source.picture(page.number, RULES_DPI).image, page.rotation, 0.0)
+        # A page that cannot be drawn (it holds a picture that is too large) has text all the same.
+        with suppress(Unreadable):
+            image = upright(source.picture(page.number, RULES_DPI).image, page.rotation, 0.0)
     return _findings(page, image, options)
 
 

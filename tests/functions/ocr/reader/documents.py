@@ -51,9 +51,14 @@ def pdf(
     box: str = "0 0 612 792",
     fonts: Sequence[bytes] = (),
     extra: Sequence[bytes] = (),
+    annotations: bytes = b"",
 ) -> bytes:
-    """A PDF with one page per content stream; font F1 is Helvetica unless given. ``extra``: objects from number 10."""
-    objects: dict[int, bytes] = {1: b"<< /Type /Catalog /Pages 2 0 R >>"}
+    """A PDF with one page per content stream; font F1 is Helvetica unless given. ``extra``: objects from number 10.
+
+    ``annotations``: references to those that lie on every page, as form fields.
+    """
+    form = b" /AcroForm << /Fields [%s] >>" % annotations if annotations else b""
+    objects: dict[int, bytes] = {1: b"<< /Type /Catalog /Pages 2 0 R%s >>" % form}
     objects[5] = fonts[0] if fonts else b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
     for index, body in enumerate(extra):
         objects[10 + index] = body
@@ -61,8 +66,8 @@ def pdf(
     for index, content in enumerate(contents):
         objects[first + 2 * index] = (
             b"<< /Type /Page /Parent 2 0 R /MediaBox [%s] /Rotate %d /Contents %d 0 R"
-            b" /Resources << /Font << /F1 5 0 R >> /XObject << /I1 10 0 R >> >> >>"
-            % (box.encode(), rotate, first + 2 * index + 1)
+            b" /Annots [%s] /Resources << /Font << /F1 5 0 R >> /XObject << /I1 10 0 R >> >> >>"
+            % (box.encode(), rotate, first + 2 * index + 1, annotations)
         )
         objects[first + 2 * index + 1] = stream(content)
     kids = b" ".join(b"%d 0 R" % (first + 2 * index) for index in range(len(contents)))

@@ -19,6 +19,14 @@ SMALL = written(LINES[:1], paper=(320, 60), size=12, at=(10, 20))
 SEEDS = {
     "pdf": pdf(text(LINES), extra=[image_object(8, 8, bytes(64))]),
     "scan": pdf(b"q 400 0 0 400 0 0 cm /I1 Do Q", extra=[image_object(*SMALL.size, SMALL.convert("L").tobytes())]),
+    "form": pdf(
+        text(LINES),
+        extra=[
+            b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (a) /Rect [90 96 490 116] /F 4 /AP << /N 11 0 R >> >>",
+            documents.stream(b"BT /F1 9 Tf (Ivan) Tj ET", b"/Type /XObject /Subtype /Form /BBox [0 0 300 20]"),
+        ],
+        annotations=b"10 0 R",
+    ),
     "encrypted": documents.encrypted_pdf(),
     "png": stored(SMALL),
     "jpeg": stored(SMALL, "JPEG"),

@@ -118,6 +118,37 @@ def test_json_and_back(read: Read) -> None:
     assert Document.model_validate(told) == document
 
 
+def test_what_was_filled_into_a_form_is_read(read: Read) -> None:
+    shown = documents.stream(
+        b"/Tx BMC BT /F1 12 Tf 2 4 Td (Ivan Berg) Tj ET EMC",
+        b"/Type /XObject /Subtype /Form /BBox [0 0 300 20] /Resources << /Font << /F1 5 0 R >> >>",
+    )
+    field = (
+        b"<< /Type /Annot /Subtype /Widget /FT /Tx /T (name) /V (Ivan Berg) /Rect [190 696 490 716] /F 4"
+        b" /AP << /N 11 0 R >> /DA (/F1 12 Tf) >>"
+    )
+    content = documents.text(["Name of the buyer:"]) + documents.text(LINES, y=600)
+    [page] = read(documents.pdf(content, extra=[field, shown], annotations=b"10 0 R")).pages
+    assert next(page.lines).text == "Name of the buyer: Ivan Berg"
+
+
+def test_items_are_a_list(read: Read) -> None:
+    [page] = read(documents.pdf(documents.text(["* wooden boxes", "* paper and glue", "* wire"]))).pages
+    assert [block.kind for block in page.blocks] == ["list"]
+
+
+def test_a_picture_that_is_too_large_does_not_take_the_text_along(read: Read) -> None:
+    logo = documents.image_object(35_000, 35_000, bytes(1000))
+    content = documents.text(LINES) + b"q 40 0 0 40 500 720 cm /I1 Do Q"
+    [page] = read(documents.pdf(content, extra=[logo])).pages
+    assert [line.text for line in page.lines] == list(LINES)
+
+
+def test_no_pages_asked_for_are_none_read(read: Read) -> None:
+    document = read(documents.pdf(documents.text(LINES)), pages=range(5, 9))
+    assert (document.page_count, document.pages) == (1, ())
+
+
 def test_ligatures_are_taken_apart_and_lone_surrogates_never_leave(read: Read) -> None:
     cmap = documents.stream(
         b"/CIDInit /ProcSet findresource begin begincmap 1 begincodespacerange <00> <FF> endcodespacerange\n"
