@@ -4,7 +4,7 @@ WebAssembly is the boundary: the program has no way to name a file, a socket or 
 that has a hole. Every layer is best effort, since kernels differ; which ones hold is told to the parent.
 
 - ``descriptors``: nothing is open but the socket of the run and the standard streams, which lead nowhere.
-- ``limits`` (setrlimit): no core dump, no file that grows, no further process, few descriptors.
+- ``limits`` (setrlimit): no core dump, no file that grows, no further process or descriptor, an end of CPU time.
 - ``privileges`` (PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE): no set-uid program helps, nobody else looks in.
 - ``orphans`` (PR_SET_PDEATHSIG): no process outlives the one that made it.
 - ``calls`` (seccomp): only the calls that running, growing and answering need; all others fail with EPERM.
@@ -22,6 +22,7 @@ import sys
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 _SIGKILL = 9
 _FILTER_MODE = 2
+_CPU_SECONDS = 70  #: more than the longest run may take
 
 #: System calls that a run needs, by machine: name in a comment, numbers from the kernel's tables.
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -43,8 +44,12 @@ _ALLOWED = {
 }  # fmt: skip
 
 
-def shut_in(connection: int) -> list[str]:
-    """Take everything away that can be; the layers that hold."""
+def shut_in(connection: int, *, forked: bool = True) -> list[str]:
+    """Take everything away that can be; the layers that hold.
+
+    A process that was not forked here has a parent of many threads, and PDEATHSIG would end it with the one thread that
+    started it: there the limit of CPU time must do.
+    """
     _close_all_but(connection)
     _limit()
     layers = ["descriptors", "limits"]
@@ -53,7 +58,7 @@ def shut_in(connection: int) -> list[str]:
         libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
         if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 and libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
             layers.append("privileges")
-        if libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) == 0:
+        if forked and libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) == 0:
             layers.append("orphans")
         if "privileges" in layers and _filter_calls(libc):
             layers.append("calls")
@@ -70,6 +75,7 @@ def _close_all_but(connection: int) -> None:
 
 def _limit() -> None:
     for which, most in (
+        (resource.RLIMIT_CPU, _CPU_SECONDS),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),

@@ -91,6 +91,8 @@ class _Kind:
                 with self._lock:
                     child = self._idle.popleft() if self._idle else self._make()
                 child.greet()
+                if not self._proven:
+                    logger.info("the sandbox is up", extra={"language": self._language, "layers": child.layers})
                 self._proven = True
                 return child
             except NotReady as error:

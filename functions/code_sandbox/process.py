@@ -215,7 +215,7 @@ class Nursery:
 
     def _begin(self, connection: socket.socket) -> Run:
         """Shut this process in, say hello, and read the request."""
-        shut = hardening.shut_in(connection.fileno())
+        shut = hardening.shut_in(connection.fileno(), forked=self._fresh == "fork")
         hello = json.dumps({"pid": os.getpid(), "layers": shut}).encode()
         connection.sendall(frames.pack(frames.HELLO, hello))
         frame = frames.receive_frame(connection)
