@@ -78,7 +78,7 @@ SandboxName = Annotated[str, Field(min_length=1, max_length=255, description="A 
 class ExecuteOptions(Input):
     """What a run may be told beside its code."""
 
-    timeout_seconds: Seconds | None = None
+    timeout_seconds: Seconds | None = Field(default=None, description="Time of the run, at most 60; 5 if not said.")
     files: list[CodeFile] = Field(default=[], max_length=100, description="Files that the code finds in its folder.")
     wait: Wait = LONGEST_WAIT
 
@@ -86,9 +86,11 @@ class ExecuteOptions(Input):
 class SandboxExecuteInput(ExecuteOptions):
     """Code to run."""
 
-    code: Code
+    code: Code = Field(description="A program that reads `input_data` and sets `result`.")
     language: LanguageName = Language.PYTHON
-    runtime: RuntimeName | None = None
+    runtime: RuntimeName | None = Field(
+        default=None, description="`wasm`, which there is, or an old name for which it stands in."
+    )
     input_data: Json | None = Field(
         default=None, examples=[{"n": 21}], description="What the code sees as `input_data`."
     )
@@ -100,7 +102,7 @@ class SandboxExecuteInput(ExecuteOptions):
 class ExecuteInput(SandboxExecuteInput):
     """Code to run."""
 
-    sandbox: SandboxName | None = None
+    sandbox: SandboxName | None = Field(default=None, description="A sandbox of yours, by id or name.")
 
 
 class CallInput(ExecuteOptions):
@@ -110,7 +112,7 @@ class CallInput(ExecuteOptions):
         default=None, examples=[{"n": 21}], description="What the tool's input schema describes."
     )
     version: Version | None = Field(default=None, description="Default: the highest release that is not deprecated.")
-    sandbox: SandboxName | None = None
+    sandbox: SandboxName | None = Field(default=None, description="A sandbox of yours, by id or name.")
 
 
 class Artifact(BaseModel):
@@ -184,11 +186,11 @@ class ToolTest(Input):
 class ToolInput(Input):
     """A version of a tool."""
 
-    tool_id: ToolId
-    version: Version
+    tool_id: ToolId = Field(description="Your name for it, in lower case.")
+    version: Version = Field(description="SemVer; it never changes.")
     name: str = Field(min_length=1, max_length=255, examples=["Add VAT"])
     description: str | None = Field(default=None, max_length=10_000)
-    code: Code
+    code: Code = Field(description="A program that reads `input_data` and sets `result`.")
     language: LanguageName = Language.PYTHON
     runtime: RuntimeName = code_runtime.RUNTIME
     input_schema: Json = Field(default_factory=dict, description="JSON Schema (2020-12) of the input.")
