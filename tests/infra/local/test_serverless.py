@@ -88,7 +88,7 @@ def test_only_who_serves_tenants_knows_the_tenants_role_and_checks_tokens() -> N
     assert "MILLRACE_DATABASE_URL" not in functions.pop("code-sandbox").environment
     roles = {name: function.environment["MILLRACE_DATABASE_URL"] for name, function in functions.items()}
     tenant = {name for name, role in roles.items() if role == "api"}
-    assert tenant == {"workflow-api", "account", "item", "health", "ocr-api", "code-exec-api"}
+    assert tenant == {"workflow-api", "account", "storage", "item", "health", "ocr-api", "code-exec-api"}
     assert set(roles.values()) == {"api", "engine"}
     assert {name for name, f in functions.items() if f.environment.get("MILLRACE_JWT_SECRET")} == tenant
     assert {name for name, f in functions.items() if f.environment.get("MILLRACE_SECRET_KEY_FILE")} == {

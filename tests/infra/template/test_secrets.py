@@ -14,7 +14,7 @@ from infra.template.compiler import Template
 from tests.infra.template.conftest import Compile
 from tests.infra.template.reading import functions, properties
 
-TENANT = {"workflow-api", "account", "item", "health", "code-exec-api", "ocr-api"}
+TENANT = {"workflow-api", "account", "storage", "item", "health", "code-exec-api", "ocr-api"}
 
 
 def variables(template: Template) -> dict[str, dict[str, object]]:
