@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -68,8 +69,21 @@ def test_arbitrary_bytes(read: Read, magic: bytes, data: bytes) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_real_files_with_bytes_changed(read: Read, seed: str) -> None:
+    for data in changed(seed, 30):
+        survives(read, data)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
+def test_hundreds_of_them(read: Read, seed: str) -> None:
+    for data in changed(seed, 600):
+        survives(read, data)
+
+
+def changed(seed: str, times: int) -> Iterator[bytes]:
+    """A real file with some of its bytes replaced, removed, repeated or made extreme; the same ones each time."""
     chance = random.Random(seed)
-    for _ in range(30):
+    for _ in range(times):
         data = bytearray(SEEDS[seed])
         for _ in range(chance.choice((1, 3, 20))):
             at = chance.randrange(len(data))
@@ -84,7 +98,7 @@ def test_real_files_with_bytes_changed(read: Read, seed: str) -> None:
                     data[at : at + 4] = chance.choice((b"\xff" * 4, b"\x00" * 4, b"\x7f\xff\xff\xff"))
             if not data:
                 break
-        survives(read, bytes(data))
+        yield bytes(data)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
