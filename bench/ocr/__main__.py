@@ -2,7 +2,8 @@
 
 All three read the same generated pages in the same run, page by page in turn, each in a process of its own that may use
 ``--cores`` processor cores (1 unless told): it is bound to them, whatever number of threads its libraries start. A
-contender starts and loads its models before its first page is timed.
+contender starts and loads its models before its first page is timed. Pages come class by class in turn, so that a run
+that is stopped (Ctrl-C) shows figures of every class.
 
     python -m bench.ocr [--class NAME]... [--pages N] [--cores N] [--only CONTENDER]... [--json FILE] [--keep FOLDER]
 """
@@ -76,22 +77,32 @@ class Reader:
 def measure(pages: list[Sample], contenders: list[str], cores: int, folder: Path) -> tuple[list[Score], dict[str, int]]:
     """Every page by every contender: the scores, and each one's peak memory in bytes. Texts go to ``folder``."""
     readers = [Reader(name, cores) for name in contenders]
-    scores = []
+    scores: list[Score] = []
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("reading", total=len(pages))
-        for sample in pages:
-            path = folder / f"{sample.name}.{sample.media_type.removeprefix('image/')}"
-            path.write_bytes(sample.data)
-            (folder / f"{sample.name}.txt").write_text(sample.text)
-            for reader in readers:
-                text, seconds = reader.read(path, sample)
-                (folder / f"{sample.name}.{reader.name}.txt").write_text(text)
-                scores.append(score(sample.kind, sample.name, reader.name, sample.text, text, seconds))
-            progress.advance(bar)
+        try:
+            for sample in pages:
+                scores.extend(_read(readers, sample, folder))
+                progress.advance(bar)
+        except KeyboardInterrupt:
+            console.print("[yellow]Stopped: these are the figures of the pages read so far.[/]")
     memory = {reader.name: reader.memory for reader in readers}
     for reader in readers:
         reader.close()
     return scores, memory
+
+
+def _read(readers: list[Reader], sample: Sample, folder: Path) -> list[Score]:
+    """One page by every contender."""
+    path = folder / f"{sample.name}.{sample.media_type.removeprefix('image/')}"
+    path.write_bytes(sample.data)
+    (folder / f"{sample.name}.txt").write_text(sample.text)
+    scores = []
+    for reader in readers:
+        text, seconds = reader.read(path, sample)
+        (folder / f"{sample.name}.{reader.name}.txt").write_text(text)
+        scores.append(score(sample.kind, sample.name, reader.name, sample.text, text, seconds))
+    return scores
 
 
 def main() -> None:
@@ -113,7 +124,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         scores, memory = measure(pages, options.only or list(CONTENDERS), options.cores, folder)
     show(console, scores, memory)
-    console.print(f"{len(pages)} pages in {time.monotonic() - began:.0f} s, {options.cores} core each")
+    read = len({s.page for s in scores})
+    console.print(f"{read} of {len(pages)} pages in {time.monotonic() - began:.0f} s, {options.cores} core each")
     if options.json:
         options.json.write_text(json.dumps({"scores": [asdict(s) for s in scores], "memory": memory}, indent=1))
 

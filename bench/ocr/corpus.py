@@ -254,8 +254,10 @@ CLASSES: dict[str, tuple[int, Callable[[int], Sample]]] = {
 
 
 def samples(classes: list[str], pages: int | None) -> Iterator[Sample]:
-    """The pages of ``classes``, at most ``pages`` of each."""
-    for kind in classes:
-        count, make = CLASSES[kind]
-        for n in range(min(count, pages or count)):
-            yield make(n)
+    """The pages of ``classes``, at most ``pages`` of each: the first of every class, then the second, and so on."""
+    most = max(CLASSES[kind][0] for kind in classes)
+    for n in range(min(most, pages or most)):
+        for kind in classes:
+            count, make = CLASSES[kind]
+            if n < count:
+                yield make(n)

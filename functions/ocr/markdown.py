@@ -30,10 +30,11 @@ def render(document: Document) -> str:
 def _parts(page: Page) -> Iterator[str]:
     """The blocks, with each table where its first line stands. A table without a line of its own comes last."""
     shown: set[int] = set()
+    told = [{word for row in table.rows for cell in row for word in cell.text.split()} for table in page.tables]
     for block in page.blocks:
         outside: list[Line] = []
         for line in block.lines:
-            number = _table_of(line, page.tables)
+            number = _table_of(line, page.tables, told)
             if number is None:
                 outside.append(line)
                 continue
@@ -48,14 +49,11 @@ def _parts(page: Page) -> Iterator[str]:
     yield from (_table(table) for number, table in enumerate(page.tables) if number not in shown)
 
 
-def _table_of(line: Line, tables: Sequence[Table]) -> int | None:
-    """The table in which all of a line stands: every word of it is in a cell."""
-    words = [word for word in line.text.split() if word]
+def _table_of(line: Line, tables: Sequence[Table], told: Sequence[set[str]]) -> int | None:
+    """The table in which all of a line stands: every word of it is in a cell. ``told``: the words of each table."""
     for number, table in enumerate(tables):
-        if _within(line.box, table.box):
-            told = {word for row in table.rows for cell in row for word in cell.text.split()}
-            if all(word in told for word in words):
-                return number
+        if _within(line.box, table.box) and told[number].issuperset(line.text.split()):
+            return number
     return None
 
 

@@ -8,9 +8,9 @@ list of `label: value`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -108,25 +108,39 @@ def _trimmed(run: list[Row]) -> Iterator[list[Row]]:
 def _columns(rows: Sequence[Row]) -> list[tuple[float, float]]:
     """Left and right of each column: what is left when the corridors that few rows' pieces cross are cut away."""
     full = [row for row in rows if len(row.segments) > 1]
-    edges = sorted({edge for row in full for s in row.segments for edge in (s.box[0], s.box[2])})
+    steps: Counter[float] = Counter()  # at each edge: how many rows' pieces begin there, less those that end
+    for row in full:
+        for left, right in _merged(row.segments):
+            steps[left] += 1
+            steps[right] -= 1
     usual = median(len(row.segments) for row in full)
     best: list[tuple[float, float]] = []
     for crossing in (0, len(full) // 8, len(full) // 4):
         columns: list[tuple[float, float]] = []
-        for left, right in pairwise(edges):
-            middle = (left + right) / 2
-            covered = sum(any(s.box[0] <= middle <= s.box[2] for s in row.segments) for row in full)
-            if covered <= crossing:
-                continue
-            if columns and columns[-1][1] == left:
-                columns[-1] = (columns[-1][0], right)
-            else:
-                columns.append((left, right))
+        covered, begun = 0, 0.0
+        for edge in sorted(steps):
+            before, covered = covered, covered + steps[edge]
+            if before <= crossing < covered:
+                begun = edge
+            elif covered <= crossing < before:
+                columns.append((begun, edge))
         if len(columns) > len(best):
             best = columns
         if len(best) >= usual:
             break
     return best
+
+
+def _merged(segments: Sequence[Segment]) -> list[tuple[float, float]]:
+    """Left and right of a row's pieces; those that overlap count as one."""
+    spans: list[tuple[float, float]] = []
+    for segment in segments:
+        left, right = segment.box[0], segment.box[2]
+        if spans and left <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], right))
+        else:
+            spans.append((left, right))
+    return spans
 
 
 def _aligned(rows: list[Row]) -> Table | None:
