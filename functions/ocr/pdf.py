@@ -315,7 +315,7 @@ def _fault(letters: list[_Letter], faulty: int) -> str:
     """Why a text layer's letters are not what the page shows, or nothing."""
     count = len(letters)
     if count < LEAST_LETTERS:
-        return "the page has no text of its own"
+        return "the page has hardly any text of its own" if count else "the page has no text of its own"
     if count >= MOST_LETTERS:
         return "the page's own text is longer than is read"
     kinds = Counter(unicodedata.category(letter.text[0]) for letter in letters)
