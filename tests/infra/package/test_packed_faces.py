@@ -265,6 +265,7 @@ def test_storage_begins_an_upload(aws: Lambda) -> None:
 
 
 def test_ocr_api_asks_for_a_document_without_what_reads_it(aws: Lambda) -> None:
+    aws.variables["MILLRACE_CAPABILITIES"] = "ocr"
     asked = aws.api("ocr-api", "POST", "/api/v1/ocr/extract", {"url": "https://example.com/a.pdf"})
     assert [row["kind"] for row in aws.rows("select kind from millrace.job where id = %s", asked["id"])] == ["ocr"]
     assert not any("numpy" in name for name in aws.packed.packages["ocr-api"].distributions)
@@ -275,13 +276,13 @@ def test_code_is_asked_for_done_apart_and_told(aws: Lambda) -> None:
     code = {"code": "result = input_data['n'] * 2", "input_data": {"n": 21}, "wait": 0}
     asked = aws.api("code-exec-api", "POST", "/api/v1/code/execute", code)
     with sandbox(aws) as address:
-        aws.variables |= {"MILLRACE_FUNCTIONS": f"local:{address}", "MILLRACE_FUNCTIONS_TOKEN": SECRET}
+        aws.variables.update(MILLRACE_FUNCTIONS=f"local:{address}", MILLRACE_FUNCTIONS_TOKEN=SECRET)
         bells = payload("sqs_bells")
         bells["Records"] = bells["Records"][:1]
         bells["Records"][0]["body"] = json.dumps({"id": asked["id"]})
         assert aws.invoke("code-exec-worker", bells) == {"batchItemFailures": []}
     told = aws.api("code-exec-api", "GET", f"/api/v1/code/execute/{asked['id']}")
-    assert (told["status"], told["result"]) == ("completed", 42)
+    assert (told["status"], told["output_data"]) == ("completed", 42)
 
 
 @contextmanager
