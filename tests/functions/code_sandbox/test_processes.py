@@ -40,11 +40,11 @@ def own() -> Iterator[Pool]:
     made.close()
 
 
-def until(condition: Callable[[], bool], seconds: float = 5) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return condition()
+    return met
 
 
 def nursery(own: Pool, language: Language = Language.JAVASCRIPT) -> int:
