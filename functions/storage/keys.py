@@ -18,6 +18,9 @@ RANDOM_BYTES = 16
 #: The bucket that uploads land in, below ``incoming/``: no owner's folder, so nobody lists it and it starts nothing.
 LANDING = "user-uploads"
 
+#: What does not come through API Gateway in a path as it was sent: it decodes, and loses what follows a question mark.
+_UNTRAVELLED = str.maketrans("%?", "__")
+
 
 def landing_key(owner: UUID, upload: UUID) -> str:
     """Where an upload lands."""
@@ -27,7 +30,7 @@ def landing_key(owner: UUID, upload: UUID) -> str:
 def final_key(owner: UUID, folder: str, filename: str) -> str:
     """A key that nobody can guess and that has never been: ``<owner>/[<folder>/]<random>/<file name>``."""
     between = f"{folder}/" if folder else ""
-    return f"{owner}/{between}{secrets.token_urlsafe(RANDOM_BYTES)}/{filename}"
+    return f"{owner}/{between}{secrets.token_urlsafe(RANDOM_BYTES)}/{filename.translate(_UNTRAVELLED)}"
 
 
 def own(owner: UUID, bucket: str, key: str) -> str:

@@ -98,7 +98,7 @@ def download(
     session: Session = context.obj
     bucket, key = _split(path)
     with session.api() as api:
-        signed = api.get(f"{ROUTE}/download/{bucket}/{quote(key)}", redirect="false")
+        signed = api.post(f"{ROUTE}/signed-url", {"bucket": bucket, "key": key, "expires_in": 300})
     target = to or Path(Path(key).name)
     with _bar(session, target.name, None) as progress:
         size = fetch(signed["url"], target, progress)

@@ -70,6 +70,8 @@ def _folder(folder: str) -> str:
         return folder
     if len(folder.encode()) > FOLDER_BYTES:
         raise ValueError(f"a folder has at most {FOLDER_BYTES} bytes in UTF-8")
+    if "%" in folder or "?" in folder:
+        raise ValueError("a folder has no `%` and no `?`, which do not come through as a part of an address")
     return "/".join(_segment(part) for part in folder.removesuffix("/").split("/"))
 
 
@@ -85,7 +87,7 @@ class UploadInput(Input):
 
     bucket: Bucket = Field(examples=["user-uploads"])
     filename: Annotated[str, AfterValidator(_filename)] = Field(min_length=1, max_length=200, examples=["May.pdf"])
-    """Its name, which stays the end of its key."""
+    """Its name, which stays the end of its key; there `%` and `?` become `_`."""
     size: int = Field(ge=1, le=2**50, examples=[48_123])
     """In bytes, exactly."""
     media_type: Annotated[str, AfterValidator(_known_type)] | None = Field(

@@ -97,7 +97,10 @@ WRONG: list[tuple[str, str]] = [
         for name in ["", ".", "..", "a/b", "../x", "a\\b", "a\0b", "a\nb", " a", "a ", "\u202egnp.exe"]
     ),
     *(("filename", name) for name in ["é" * 76, "\ue000", "\ufdd0"]),
-    *(("folder", folder) for folder in ["..", "../x", "a/../b", "/", "a//b", "/a", "a/./b", "a\0", "x" * 101]),
+    *(
+        ("folder", folder)
+        for folder in ["..", "../x", "a/../b", "/", "a//b", "/a", "a/./b", "a\0", "x" * 101, "50%", "why?"]
+    ),
     ("sha256", "0" * 63),
     ("sha256", "Z" * 64),
     ("media_type", "png"),
