@@ -73,7 +73,7 @@ class Rapid:
         pixels: Pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
         quads = self.detect(pixels)
         turns = 0
-        if quads and 2 * sum(_size(quad)[1] > _size(quad)[0] for quad in quads) > len(quads):
+        if _lies(quads):
             turns = 1
             pixels = np.ascontiguousarray(np.rot90(pixels, -1))
             quads = self.detect(pixels)
@@ -206,6 +206,15 @@ def _size(quad: Quad) -> tuple[float, float]:
     width = max(np.linalg.norm(quad[0] - quad[1]), np.linalg.norm(quad[3] - quad[2]))
     height = max(np.linalg.norm(quad[0] - quad[3]), np.linalg.norm(quad[1] - quad[2]))
     return float(width), float(height)
+
+
+def _lies(quads: Sequence[Quad]) -> bool:
+    """Whether most text runs up or down, each line counting by its length: a lone digit is taller than wide.
+
+    By the room that a line takes, for the corners of one that leans beyond the diagonal are named the other way.
+    """
+    rooms = [quad.max(axis=0) - quad.min(axis=0) for quad in quads]
+    return 2 * sum(down for across, down in rooms if down > across) > sum(max(room) for room in rooms)
 
 
 def _crop(pixels: Pixels, quad: Quad) -> Pixels:
