@@ -214,7 +214,7 @@ def _lies(quads: Sequence[Quad]) -> bool:
     By the room that a line takes, for the corners of one that leans beyond the diagonal are named the other way.
     """
     rooms = [quad.max(axis=0) - quad.min(axis=0) for quad in quads]
-    return 2 * sum(down for across, down in rooms if down > across) > sum(max(room) for room in rooms)
+    return bool(2 * sum(down for across, down in rooms if down > across) > sum(max(room) for room in rooms))
 
 
 def _crop(pixels: Pixels, quad: Quad) -> Pixels:
