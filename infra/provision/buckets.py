@@ -124,8 +124,8 @@ def explain(error: Exception) -> Refusal | None:
             if status == "413":
                 return Refusal(
                     f"Supabase Storage refuses: {said}.",
-                    "Raise the project's own file size limit in its storage settings to what infra/buckets.yml says, or "
-                    "set MILLRACE_LARGE_FILE_BYTES to what it allows.",
+                    "Raise the project's own file size limit in its storage settings to what infra/buckets.yml says, "
+                    "or set MILLRACE_LARGE_FILE_BYTES to what it allows.",
                 )
             if unreadable or status.startswith("5"):
                 return Refusal(
