@@ -104,6 +104,7 @@ local stack sets them itself.
 | `MILLRACE_ENGINE_DATABASE_URL` | in Secrets Manager | Postgres for all others, as `millrace_engine`. Secret. |
 | `MILLRACE_RUN_CONCURRENCY` | the stage's | Most workers that the queue of runs starts at a time. |
 | `MILLRACE_OCR_DOCUMENTS_PUBLIC` | `false` | Whether whoever knows a document's name may read it. |
+| `MILLRACE_OCR_IMAGE` | none | The image that `make image` made, with its digest: what reads documents. |
 | `MILLRACE_LARGE_FILE_BYTES` | 1073741824 | Largest file where large ones go; on Supabase, the project's limit. |
 
 ## Command line and tests

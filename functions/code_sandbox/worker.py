@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from functions.code_sandbox import sandbox
-from shared.errors import Invalid, TooLarge
+from shared.errors import BadRequest, TooLarge
 from shared.models.code import CodeError, CodeOutcome, CodeRequest, Limit, RunStatus
 from shared.settings import SandboxSettings, TelemetrySettings
 from shared.telemetry import observed
@@ -35,7 +35,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         request = CodeRequest.model_validate(event)
     except ValidationError as error:
         faults = [{"path": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-        raise Invalid("That is no request to run code.", errors=faults) from None
+        raise BadRequest("This function runs code; the event is no request to.", errors=faults) from None
     return answer(sandbox.run(request))
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 import shared.settings
 from infra import reference
+from infra.buckets import declared, spoken
 from infra.doctor.finding import Finding, failing, ok
 from infra.local.settings import StackSettings
 from shared.settings import PREFIX, Settings
@@ -43,7 +44,7 @@ class Environment:
         models: list[type[Settings]] = [AddressSettings, *_models()]
         for model in models:
             try:
-                self._read[model] = model()
+                self._read[model] = model(**_made(model))
             except ValidationError as error:
                 for finding in _mistakes(model, error):
                     if finding.detail not in seen:  # one field may be in several models
@@ -78,6 +79,11 @@ def _models() -> Iterator[type[Settings]]:
             shared.settings.MigrationSettings,
         ):
             yield model
+
+
+def _made(model: type[Settings]) -> dict[str, str]:
+    """What ``serverless.yml`` makes of our own files, so that nobody sets it."""
+    return {"buckets": spoken(declared())} if model is shared.settings.UploadSettings else {}
 
 
 def _mistakes(model: type[Settings], error: ValidationError) -> Iterator[Finding]:

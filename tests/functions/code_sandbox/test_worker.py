@@ -11,7 +11,7 @@ import pytest
 
 from functions.code_sandbox import sandbox, worker
 from functions.code_sandbox.pool import Pool
-from shared.errors import Invalid, TooLarge
+from shared.errors import BadRequest, TooLarge
 from shared.models.code import CodeFile, CodeOutcome, CodeRequest, Limit, RunStatus
 
 
@@ -57,7 +57,7 @@ def test_nothing_is_left_on_the_disk() -> None:
     ],
 )
 def test_what_is_no_request_is_refused_by_its_field(event: object, path: str) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(BadRequest) as refused:
         worker.handler(event, None)
     assert refused.value.errors[0]["path"] == path
 

@@ -232,7 +232,7 @@ def test_everything_that_was_dropped_comes_back(db: TestDatabase, reviewed: Call
         """
     )
     found = reviewed()
-    assert {drift.kind for drift in found.drifts} == {"policy", "constraint", "index", "function", "column"}
+    assert {drift.kind for drift in found.drifts} == {"policy", "constraint", "index", "function", "column", "trigger"}
     assert len(found.drifts) > 300
     restore(db.url(), found.drifts)
     assert reviewed().drifts == []
