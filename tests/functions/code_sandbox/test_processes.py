@@ -117,7 +117,8 @@ def test_after_its_processes_were_killed_the_sandbox_starts_anew(own: Pool) -> N
     parent = nursery(own)
     os.kill(parent, signal.SIGKILL)
     assert until(lambda: not _runs(parent))
-    assert ask(own, "result = 2").result == 2
+    for _ in range(2):  # the first may be done by a process that was forked before
+        assert ask(own, "result = 2").result == 2
     assert nursery(own) != parent
     for idle in children(nursery(own)):
         os.kill(idle, signal.SIGKILL)
