@@ -120,8 +120,10 @@ def test_after_its_processes_were_killed_the_sandbox_starts_anew(own: Pool) -> N
     for _ in range(2):  # the first may be done by a process that was forked before
         assert ask(own, "result = 2").result == 2
     assert nursery(own) != parent
-    for idle in children(nursery(own)):
-        os.kill(idle, signal.SIGKILL)
+    idle = children(nursery(own))
+    for each in idle:
+        os.kill(each, signal.SIGKILL)
+    assert until(lambda: not any(map(_runs, idle)))
     assert [ask(own, "result = 3").result for _ in range(4)] == [3] * 4
 
 
