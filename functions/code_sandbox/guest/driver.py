@@ -20,7 +20,7 @@ import types
 from typing import Any
 
 NAME = "code.py"  #: what the code's file is called in tracebacks
-REPORT = "/work/.report"
+REPORT = "/files/.report"
 MOST = 4000  #: characters of an error's message
 
 
@@ -84,7 +84,7 @@ def leave() -> None:
     """What an interpreter does at its end and a program relies on: its exit functions, and files that nobody closed."""
     atexit._run_exitfuncs()
     vars(sys.modules.pop("__main__")).clear()
-    if os.listdir("/work"):
+    if os.listdir("/files"):
         gc.collect()
 
 
@@ -134,7 +134,7 @@ def main() -> None:
         run = json.loads(given.readall())
     random.seed()
     os.environ.update(run["variables"])
-    os.chdir("/work")
+    os.chdir("/files")
     sys.argv = [NAME]
     said = execute(run)
     leave()
