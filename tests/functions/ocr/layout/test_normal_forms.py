@@ -78,6 +78,12 @@ def test_a_currency_of_several_countries_is_none() -> None:
     ]
 
 
-@given(st.text(max_size=40))
-def test_any_text_is_taken(text: str) -> None:
-    normal_forms.day(text), normal_forms.amount(text), normal_forms.currency(text), normal_forms.iban(text)
+@given(st.text(max_size=40) | st.from_regex(r"[A-Z]{2}[0-9]{2}[A-Z0-9 ]{11,30}|[0-9.,' -]{1,20}", fullmatch=True))
+def test_whatever_is_normalised_is_in_its_form(text: str) -> None:
+    if (day := normal_forms.day(text)) is not None:
+        assert date.fromisoformat(day).isoformat() == day
+    if (amount := normal_forms.amount(text)) is not None:
+        assert Decimal(amount).is_finite()
+    if (iban := normal_forms.iban(text)) is not None:
+        assert iban.isalnum()
+    assert normal_forms.currency(text) is None or len(str(normal_forms.currency(text))) == 3
