@@ -23,6 +23,8 @@ BELOW = 1.6
 ASIDE = 1.0
 #: A value right of its name is at most this many letter heights away.
 RIGHT = 45.0
+#: Names on one page that are looked for beside and below; a page has few, and looking takes time for each.
+MOST_NAMES = 300
 LONGEST_NAME, MOST_WORDS, LONGEST_VALUE = 40, 5, 300
 
 _ID = re.compile(r"(?=.*\d)[A-Z0-9][A-Z0-9./#-]{0,39}", re.I)
@@ -103,15 +105,24 @@ _BARE = (("email", _EMAIL, _as_read), ("iban", _IBAN, normal_forms.iban), ("vat_
 _RATE = re.compile(r"\s*[(@]?\s*\d{1,2}(?:[.,]\d{1,2})?\s?%\s*\)?")  # "VAT (19 %)"
 
 
+@dataclass
+class Places:
+    """Where everything on a page stands, and how many more names may be looked beside."""
+
+    all: list[tuple[Segment, Box]]
+    left: int = MOST_NAMES
+
+
 def find(page: Page) -> list[Field]:
     """The fields of a page, from top to bottom."""
     segments = [segment for line in page.lines for segment in cells.of(line)]
+    places = Places([(segment, segment.box) for segment in segments])
     found: list[Field] = []
     taken: set[Segment] = set()  # segments that are a value, or hold name and value
     for segment in segments:
         if segment in taken:
             continue
-        named = _named(segment, segments, taken)
+        named = _named(segment, places, taken)
         if named is not None:
             found.append(named)
     found += _bare(segments, found)
@@ -119,7 +130,7 @@ def find(page: Page) -> list[Field]:
     return sorted(_one_of_each(found), key=lambda field: (round(field.box[1]), field.box[0]))
 
 
-def _named(segment: Segment, segments: Sequence[Segment], taken: set[Segment]) -> Field | None:
+def _named(segment: Segment, places: Places, taken: set[Segment]) -> Field | None:
     """The field whose name this segment is or begins with."""
     text = segment.text
     pair = _PAIR.fullmatch(text)
@@ -129,10 +140,10 @@ def _named(segment: Segment, segments: Sequence[Segment], taken: set[Segment]) -
             taken.add(segment)
             at = len(text) - len(pair["value"])
             return _field(pair["name"], *_cut(segment, at), kind)
-        return _beside(pair["name"], segment, segments, taken, kind, colon=True)
+        return _beside(pair["name"], segment, places, taken, kind, colon=True)
     kind = _kind(text)
     if kind is not None:
-        return _beside(text, segment, segments, taken, kind, colon=False)
+        return _beside(text, segment, places, taken, kind, colon=False)
     return _run_together(segment, taken)
 
 
@@ -153,10 +164,13 @@ def _run_together(segment: Segment, taken: set[Segment]) -> Field | None:
 
 
 def _beside(
-    name: str, segment: Segment, segments: Sequence[Segment], taken: set[Segment], kind: Kind | None, *, colon: bool
+    name: str, segment: Segment, places: Places, taken: set[Segment], kind: Kind | None, *, colon: bool
 ) -> Field | None:
     """The field with this name whose value stands right of it, or below it."""
-    x0, _, x1, y1 = segment.box
+    if places.left == 0:
+        return None
+    places.left -= 1
+    box = x0, _, x1, y1 = segment.box
     size = segment.size
 
     def free(other: Segment) -> bool:
@@ -164,13 +178,13 @@ def _beside(
 
     right = [
         other
-        for other in segments
-        if free(other) and 0 <= other.box[0] - x1 + size / 2 <= RIGHT * size and _share(segment.box, other.box) > 0.5
+        for other, at in places.all
+        if 0 <= at[0] - x1 + size / 2 <= RIGHT * size and _share(box, at) > 0.5 and free(other)
     ]
     below = [
         other
-        for other in segments
-        if free(other) and -0.3 * size <= other.box[1] - y1 <= BELOW * size and abs(other.box[0] - x0) <= ASIDE * size
+        for other, at in places.all
+        if -0.3 * size <= at[1] - y1 <= BELOW * size and abs(at[0] - x0) <= ASIDE * size and free(other)
     ]
     candidates = [min(right, key=lambda other: other.box[0])] if right else []
     if below and (kind is None or kind.below):

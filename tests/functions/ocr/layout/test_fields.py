@@ -129,6 +129,12 @@ def test_odd_lines_do_no_harm(text: str) -> None:
         assert field.value
 
 
+def test_only_so_many_names_are_looked_beside() -> None:
+    """Each name is held against everything on the page: without a bound the work would grow with their square."""
+    rows = [line(10, 10 + 30 * n, "Reference: | 17") for n in range(fields.MOST_NAMES + 10)]
+    assert len(fields.find(page(*rows))) == fields.MOST_NAMES
+
+
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30).map(
     lambda text: " ".join(text.split()) or "x"
 )
